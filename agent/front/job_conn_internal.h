@@ -1,0 +1,73 @@
+/*
+ * job_conn_internal: what job_conn.c (callers and their calls) and job_senders.c (who writes on a connection) share.
+ */
+#ifndef MF_AGENT_FRONT_JOB_CONN_INTERNAL_H
+#define MF_AGENT_FRONT_JOB_CONN_INTERNAL_H
+#include "agent/front/job_conn.h"
+#include "agent/front/known.h"
+#include "agent/front/sender.h"
+#include "base/arena.h"
+#include "base/map.h"
+
+#define MF_UNVERIFIED_MAX 4u /* senders that are looked at, at one time */
+#define MF_VERIFIED_MAX \
+	8u /* senders of one connection that are remembered; the first is the attested process */
+
+enum conn_state { FRESH, KNOWN, DENIED };
+
+struct mf_job_conn {
+	struct mf_job_conns *all;
+	struct mf_net_conn *net;
+	uint64_t id;
+	enum conn_state state;
+	bool asked;	   /* WhoIs is out */
+	bool asked_sender; /* SenderIs for unverified[0] is out */
+	bool retry;	   /* ask again soon */
+	bool foreign;	   /* somebody else wrote on it: it is being closed */
+	bool numbers;	   /* senders come without pidfds: nothing about them is remembered */
+	bool proven;	   /* and the attested process has answered a challenge on it */
+	bool again;	   /* a message came while the sender of an earlier one was looked at */
+	uint32_t shown;	   /* the attestor of this generation has seen it */
+	uint32_t answered; /* and of this one said who it is */
+	uint64_t denied_until;
+	struct mf_sender verified[MF_VERIFIED_MAX], unverified[MF_UNVERIFIED_MAX];
+	size_t n_verified, n_unverified;
+	struct mf_arena *memory; /* of ${caller} */
+	struct mf_job_caller caller;
+	struct mf_identity_watch watch;
+	struct mf_list calls;
+	bool map_oom;
+	UT_hash_handle hh;
+};
+
+struct mf_job_conns {
+	struct mf_job_conns_config cfg;
+	struct mf_job_conn *by_id;
+	struct mf_list holding; /* oldest first: all are held equally long */
+	struct mf_loop_timer *hold_timer, *retry_timer;
+	struct mf_known *known;
+	uint64_t last_id;
+	struct mf_job_conns_stats stats;
+};
+
+/* ---- job_conn.c ---- */
+/* Something about the caller changed: all calls look again. */
+void mf_job_conn_changed(struct mf_job_conn *c);
+/* Ask again soon. */
+void mf_job_conn_retry(struct mf_job_conn *c);
+/* Show the connection to the attestor. */
+void mf_job_conn_ask(struct mf_job_conn *c);
+/* The attestor of now has seen it. */
+bool mf_job_conn_shown(const struct mf_job_conn *c);
+/* It is nobody we serve. */
+void mf_job_conn_deny(struct mf_job_conn *c);
+
+/* ---- job_senders.c ---- */
+/* Let through who is known, in order; ask about the first who is not. */
+void mf_senders_verify(struct mf_job_conn *c);
+/* Where senders are numbers: who was attested must show that it holds the socket. */
+void mf_senders_challenge(struct mf_job_conn *c);
+void mf_senders_answer(struct mf_job_conn *c, const Mayfly__Roles__V1__Caller *m);
+/* The listener's on_sender. */
+bool mf_senders_on_sender(void *ctx, struct mf_net_conn *net, const struct mf_net_sender *from);
+#endif

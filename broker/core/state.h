@@ -1,0 +1,245 @@
+/*
+ * state: what the notary knows, as a fold over the log.
+ *
+ * mf_state_apply is the only way to change it, live and at a start alike, so that a snapshot plus the tail of the log
+ * equals a replay from zero at every record (tests/unit/test_state.c). Pure: time comes from the records alone; an
+ * ended lease is a tombstone for MF_STATE_TOMBSTONE_US of record time, then it is forgotten.
+ *
+ * The structs are open for reading; nobody but state.c writes them. Pointers to entities stay valid until the next
+ * apply. Single-threaded: the state thread owns it.
+ */
+#ifndef MF_BROKER_STATE_H
+#define MF_BROKER_STATE_H
+#include "base/limits.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "broker/core/key.h"
+#include "broker/core/lease.h"
+#include "broker/core/record.h"
+
+#define MF_STATE_TOMBSTONE_US (INT64_C(86400) * 1000000)
+#define MF_STATE_RUN_US (INT64_C(30) * 86400 * 1000000) /* a run is remembered so long after its last job */
+#define MF_STATE_ID_MAX 72				/* bytes of every id with its NUL */
+
+struct mf_cred {
+	char serial[41]; /* lowercase hex */
+	char *spiffe_id;
+	char *hint;
+	int64_t nbf, exp; /* unix seconds */
+	uint64_t index;	  /* its record */
+	uint64_t of;	  /* the svid.issued it continues; its own index when it is one */
+	uint64_t key;	  /* index of the key.prepared of the key that signed it; 0: of a log without keys */
+	uint32_t slot, epoch;
+	bool superseded; /* a newer generation of the same slot exists */
+	char der[44], spki[44];
+	char kid[44]; /* of a JWT-SVID: the key that signed it; "" for a certificate. Its serial is the jti */
+	char **aud;   /* of a JWT-SVID: its audiences */
+	size_t aud_n;
+	int64_t issued_us;
+	struct mf_list at; /* in its holder's list, oldest first */
+};
+
+struct mf_node {
+	char id[MF_STATE_ID_MAX];
+	char token_id[MF_STATE_ID_MAX];
+	char *spiffe_id;
+	char *hostname;
+	char inner[65];	   /* hex of its static inner key */
+	char former[65];   /* the one before the last re-attestation: refused for good; "" */
+	char evidence[65]; /* hex SHA-256 of what is this node; "" when it joined by a token */
+	char attestor[16]; /* "join_token", "x509pop" */
+	char **attributes; /* "key=value" */
+	size_t attributes_n;
+	int64_t registered_us, evicted_us;
+	uint64_t index, session_index, previous_index, confirmed_index, evicted_index, reattested_index;
+	bool evicted, has_session, has_previous, confirmed;
+	char *evict_reason;
+	char session[65], previous[65]; /* hex SHA-256 of the session values that are accepted */
+	char boot[40];
+	char previous_boot[40];
+	struct mf_list leases; /* struct mf_lease.at_node, every state */
+	struct mf_list creds;  /* node SVIDs */
+	uint32_t live;	       /* leases that are not ended */
+	bool map_oom;
+	UT_hash_handle hh, hh_inner, hh_evidence;
+};
+
+struct mf_token {
+	char id[MF_STATE_ID_MAX];
+	char hash[65];
+	uint32_t uses;	 /* left */
+	int64_t expires; /* unix seconds */
+	char **attributes;
+	size_t attributes_n;
+	int64_t created_us;
+	uint64_t index;
+	bool map_oom;
+	UT_hash_handle hh;
+};
+
+struct mf_job {
+	char id[MF_STATE_ID_MAX];
+	char run[MF_STATE_ID_MAX];
+	char manifest[65];
+	char *key, *tenant, *person, *profile, *rule, *name;
+	bool ended;
+	char *cause, *reason;
+	char **attributes; /* the manifest's facts, "kind=finetune": renewals are decided on them anew */
+	size_t attributes_n;
+	int64_t started_us, ended_us;
+	uint64_t index, ended_index;
+	int64_t deadline; /* unix seconds: its end is announced then, by the broker itself */
+	int64_t drain_ms; /* of its profile when it began */
+	bool ending;	  /* the end was announced: no new instance, nothing new for those that are there */
+	char *ending_cause, *ending_reason;
+	int64_t ending_us, until; /* until: unix seconds, the drain is over */
+	uint64_t ending_index;
+	int64_t empty_us; /* when its last live instance ended; 0: one lives, or none came yet */
+	uint32_t instances, live;
+	struct mf_list leases; /* struct mf_lease.at_job */
+	bool map_oom;
+	UT_hash_handle hh, hh_key;
+};
+
+/* What its manager said of a job, until that has ended. */
+struct mf_managed {
+	char *key, *by; /* by: the node that said it */
+	char **nodes;	/* ids or node.name of those that may attach; none: any */
+	size_t nodes_n;
+	uint32_t owner;
+	bool owner_known;
+	int64_t deadline; /* unix seconds; 0: none */
+	bool over;	  /* it ends, and no instance of it ever attached */
+	char *cause;
+	int64_t said_us;
+	uint64_t index;
+	struct mf_list
+	    at; /* in managed_waiting or managed_over, oldest word first; in none while its job is there */
+	bool map_oom;
+	UT_hash_handle hh;
+};
+
+/* The line of jobs that continue one another: one tenant, one person, one profile. */
+struct mf_run {
+	char id[MF_STATE_ID_MAX], last_job[MF_STATE_ID_MAX];
+	char *tenant, *person, *profile;
+	char *line; /* "slurm/c1/77" when its last job may be requeued, else "" */
+	uint32_t live;
+	int64_t used_us;
+	uint64_t index;	     /* job.started of the last one */
+	struct mf_list idle; /* while no job of it lives */
+	bool map_oom;
+	UT_hash_handle hh, hh_last, hh_line;
+};
+
+struct mf_lease {
+	char id[MF_STATE_ID_MAX]; /* stem; the epoch stands beside it */
+	char boot[40];
+	char *key; /* instance key */
+	char *grade, *rule, *policy, *cause, *reason;
+	char **selectors;
+	size_t selectors_n;
+	uint32_t epoch, n;
+	enum mf_lease_state state;
+	struct mf_job *job;
+	struct mf_node *node;
+	int64_t opened_us, changed_us; /* changed: the last state change */
+	uint64_t index, changed_index;
+	int64_t
+	    deadline; /* unix seconds: no certificate outlives it. The job's deadline and drain, or what is left */
+	int64_t drain_ms;
+	uint64_t slot_index[MF_LIM_IDENTITIES]; /* svid.issued of the slot in this epoch */
+	bool slot_used[MF_LIM_IDENTITIES];
+	struct mf_list creds;
+	struct mf_list at_node, at_job, at_ended;
+	bool map_oom;
+	UT_hash_handle hh, hh_key;
+};
+
+/* Of the signatures of an admin act: it is used once. */
+struct mf_nonce {
+	char text[40];
+	int64_t expires; /* unix seconds: after it the signatures count no more anyway */
+	int64_t used_us;
+	uint64_t index;
+	struct mf_list at;
+};
+
+struct mf_state; /* opaque: the tables */
+
+MF_NODISCARD enum mf_status mf_state_new(struct mf_state **ret_st, struct mf_err *err);
+void mf_state_free(struct mf_state *st);
+MF_DEFINE_CLEANUP(struct mf_state, mf_state_free)
+
+/*
+ * Apply the record with log index ${index}. MF_E_CORRUPT when it does not follow from what came before (the text
+ * names the index): a live caller has a bug, a start refuses the log. MF_E_NOMEM leaves the state unusable.
+ */
+MF_NODISCARD enum mf_status
+mf_state_apply(struct mf_state *st, uint64_t index, const struct mf_record *r, struct mf_err *err);
+
+/*
+ * Has identity ${slot} of ${l} a token for exactly these audiences, in any order? While its job is ending also one that
+ * has expired since the end was announced counts: what was granted then may be renewed. Bounded by the tokens that a
+ * lease may have at once.
+ */
+bool mf_lease_had_audiences(const struct mf_lease *l, uint32_t slot, char *const *aud, size_t n);
+
+/* Records applied so far = the index of the next one. */
+uint64_t mf_state_size(const struct mf_state *st);
+int64_t mf_state_last_us(const struct mf_state *st); /* wall clock of the last record; 0 when none */
+const char *mf_state_origin(const struct mf_state *st);
+const char *mf_state_trust_domain(const struct mf_state *st);
+const char *mf_state_policy(const struct mf_state *st); /* sha256 hex of the last policy.loaded, or "" */
+
+/* Look-ups by full id or key; NULL when there is none. */
+const struct mf_node *mf_state_node(const struct mf_state *st, struct mf_slice id);
+const struct mf_node *mf_state_node_by_inner(const struct mf_state *st, struct mf_slice inner_hex);
+const struct mf_node *mf_state_node_by_evidence(const struct mf_state *st, struct mf_slice evidence_hex);
+const struct mf_token *mf_state_token(const struct mf_state *st, struct mf_slice id);
+const struct mf_job *mf_state_job(const struct mf_state *st, struct mf_slice id);
+const struct mf_job *mf_state_job_by_key(const struct mf_state *st, struct mf_slice key);
+const struct mf_lease *mf_state_lease(const struct mf_state *st, struct mf_slice id);
+const struct mf_lease *mf_state_lease_by_key(const struct mf_state *st, struct mf_slice instance_key);
+
+bool mf_state_nonce(const struct mf_state *st, struct mf_slice nonce); /* it was used */
+const struct mf_list *mf_state_nonces(const struct mf_state *st);      /* struct mf_nonce.at */
+
+/* Iteration: start with NULL; the order is that of insertion. No apply in between. */
+const struct mf_node *mf_state_next_node(const struct mf_state *st, const struct mf_node *after);
+const struct mf_token *mf_state_next_token(const struct mf_state *st, const struct mf_token *after);
+const struct mf_job *mf_state_next_job(const struct mf_state *st, const struct mf_job *after);
+const struct mf_lease *mf_state_next_lease(const struct mf_state *st, const struct mf_lease *after);
+/* Keys, oldest first, tombstones too. */
+const struct mf_key *mf_state_next_key(const struct mf_state *st, const struct mf_key *after);
+const struct mf_key *mf_state_key(const struct mf_state *st, struct mf_slice id);
+const struct mf_key *mf_state_active_key(const struct mf_state *st, const char *use); /* NULL: none */
+const struct mf_key *mf_state_prepared_key(const struct mf_state *st, const char *use);
+/* Number of the last change of that bundle; 0: there is no key yet. Grows strictly, over restarts too. */
+uint64_t mf_state_bundle(const struct mf_state *st, enum mf_key_bundle which);
+const struct mf_list *mf_state_broker_creds(const struct mf_state *st); /* struct mf_cred.at */
+/* Ended leases, oldest end first (struct mf_lease.at_ended). */
+const struct mf_list *mf_state_ended(const struct mf_state *st);
+uint32_t mf_state_leases_open(const struct mf_state *st);
+
+const struct mf_managed *mf_state_managed(const struct mf_state *st, struct mf_slice key);
+const struct mf_managed *mf_state_next_managed(const struct mf_state *st, const struct mf_managed *after);
+size_t mf_state_managed_count(const struct mf_state *st);
+const struct mf_run *mf_state_run(const struct mf_state *st, struct mf_slice id);
+/* The run whose last job has this id; the newest run with a job of this line ("slurm/c1/77"). */
+const struct mf_run *mf_state_run_by_last(const struct mf_state *st, struct mf_slice job);
+const struct mf_run *mf_state_run_by_line(const struct mf_state *st, struct mf_slice line);
+const struct mf_run *mf_state_next_run(const struct mf_state *st, const struct mf_run *after);
+bool mf_run_is_of(const struct mf_run *r, const char *tenant, const char *person, const char *profile);
+/* The deadline that its manifest declares, unix seconds; false: none. */
+bool mf_job_declared_deadline(const struct mf_job *j, int64_t *ret_s);
+
+/* Unix seconds: the deadline and the drain, or the end of a drain that has begun. No credential outlives it. */
+int64_t mf_job_stop(const struct mf_job *j);
+/* A job with a manager (Slurm, Kubernetes) does not end with its instances. */
+bool mf_job_has_manager(const struct mf_job *j);
+
+/* For snapshot.c only: no forgetting while a snapshot is read back, then the counters it names. */
+void mf_state_loading(struct mf_state *st, bool on);
+void mf_state_set_position(struct mf_state *st, uint64_t size, int64_t last_us);
+#endif

@@ -1,0 +1,116 @@
+#include "broker/notary/courier_link.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "os/jlog.h"
+#include "os/seqpacket.h"
+#include "rpc/role_links.h"
+
+#include "roles.pb-c.h"
+
+#define QUEUE_MAX (4u * 1024u * 1024u)
+
+struct mf_courier_link {
+	const char *build_id;
+	struct mf_seqpacket *pkt;
+	enum mf_link_state state;
+	uint64_t unasked;
+};
+
+enum mf_status
+mf_courier_link_new(const char *build_id, struct mf_courier_link **ret_l, struct mf_err *err)
+{
+	struct mf_courier_link *l = calloc(1, sizeof(*l));
+	if (l == NULL)
+		return MF_FAIL(err, MF_E_NOMEM, "courier link: out of memory");
+	l->build_id = build_id;
+	*ret_l = l;
+	return MF_OK;
+}
+
+static void
+disconnect(struct mf_courier_link *l)
+{
+	mf_seqpacket_free(l->pkt);
+	l->pkt = NULL;
+	l->state = MF_LINK_HELLO;
+}
+
+void
+mf_courier_link_free(struct mf_courier_link *l)
+{
+	if (l == NULL)
+		return;
+	disconnect(l);
+	free(l);
+}
+
+enum mf_status
+mf_courier_link_connect(struct mf_courier_link *l, int fd, struct mf_err *err)
+{
+	disconnect(l);
+	enum mf_status s = mf_seqpacket_new(fd, QUEUE_MAX, &l->pkt, err);
+	if (s != MF_OK)
+		(void)close(fd);
+	return s;
+}
+
+int
+mf_courier_link_fd(const struct mf_courier_link *l)
+{
+	return l->pkt == NULL ? -1 : mf_seqpacket_fd(l->pkt);
+}
+
+bool
+mf_courier_link_open(const struct mf_courier_link *l)
+{
+	return l->pkt != NULL && l->state == MF_LINK_OPEN;
+}
+
+uint64_t
+mf_courier_link_unasked(const struct mf_courier_link *l)
+{
+	return l->unasked;
+}
+
+static bool
+take(struct mf_courier_link *l, uint16_t type, const ProtobufCMessage *msg)
+{
+	const void *m = msg;
+	if (type == MF_MSG_COURIER_HELLO) {
+		const Mayfly__Roles__V1__CourierHello *h = m;
+		if (strcmp(h->build_id, l->build_id) != 0)
+			return false;
+		l->state = MF_LINK_OPEN;
+		return true;
+	}
+	l->unasked++;
+	MF_LOG(MF_LOG_WARN, "courier.unasked", "a result that nobody waits for was dropped",
+	    mf_ju("type", type));
+	return true;
+}
+
+void
+mf_courier_link_read(struct mf_courier_link *l)
+{
+	struct mf_err err = { 0 };
+	for (unsigned n = 0; n < 64 && l->pkt != NULL; n++) {
+		struct mf_packet p;
+		const struct mf_role_msg *row;
+		MF_AUTO(mf_pb_free) ProtobufCMessage *msg = NULL;
+		enum mf_status s = mf_seqpacket_recv(l->pkt, &p, &err);
+		if (s == MF_E_AGAIN)
+			return;
+		if (s == MF_OK)
+			s = mf_role_decode(&mf_link_courier, MF_LINK_INNER, (unsigned)l->state, p.type,
+			    p.payload, p.fd >= 0, &row, &msg, &err);
+		if (s == MF_OK && !take(l, p.type, msg))
+			s = MF_FAIL(
+			    &err, MF_E_UNSUPPORTED, "the courier is of another build: restart mayfly-broker");
+		if (s == MF_OK)
+			continue;
+		mf_jlog_err(MF_LOG_WARN, "courier.link", "the link to the courier is closed", &err);
+		disconnect(l);
+	}
+}

@@ -1,0 +1,167 @@
+/* What the engine asks for, in the notary's process: each is passed to the part that does it. */
+#include "base/clock.h"
+#include "broker/notary/notary_internal.h"
+#include "broker/notary/policy_file.h"
+#include "os/jlog.h"
+
+static void
+op_sign(void *ctx, struct mf_sign_request *req)
+{
+	mf_crew_sign(((struct mf_notary *)ctx)->crew, req);
+}
+
+static struct mf_jws_key *
+op_jwt_key(void *ctx, const char *kid)
+{
+	return mf_key_files_jwt(((struct mf_notary *)ctx)->key_files, kid);
+}
+
+static void
+op_sign_jwt(void *ctx, struct mf_jwt_request *req)
+{
+	mf_crew_sign_jwt(((struct mf_notary *)ctx)->crew, req);
+}
+
+static void
+op_append(void *ctx, uint64_t index, struct mf_slice record, bool removal)
+{
+	mf_committer_append(((struct mf_notary *)ctx)->committer, index, record, removal);
+}
+
+static void
+op_send(void *ctx, uint64_t sid, struct mf_slice down, enum mf_engine_lane lane, uint64_t coalesce)
+{
+	mf_crew_send(((struct mf_notary *)ctx)->crew, sid, down, lane, coalesce);
+}
+
+static void
+op_close(void *ctx, uint64_t sid, const char *reason)
+{
+	MF_UNUSED(reason);
+	mf_crew_close(((struct mf_notary *)ctx)->crew, sid, true);
+}
+
+static bool
+op_verify(void *ctx, uint64_t ticket, const Mayfly__Roles__V1__VerifyEvidence *e)
+{
+	return mf_evidence_verify(((struct mf_notary *)ctx)->evidence, ticket, e, mf_now());
+}
+
+static void
+op_session_node(void *ctx, uint64_t sid, const char *node_id)
+{
+	const struct mf_notary *n = ctx;
+	uint64_t outer;
+	if (mf_sids_outer(n->sids, sid, &outer))
+		mf_front_link_session_node(n->front, outer, node_id);
+}
+
+static void
+op_node_out(void *ctx, const char *node_id)
+{
+	mf_front_link_node_out(((struct mf_notary *)ctx)->front, node_id);
+}
+
+static void
+op_admin_reply(void *ctx, const Mayfly__Roles__V1__AdminReply *reply)
+{
+	mf_front_link_admin_reply(((struct mf_notary *)ctx)->front, reply);
+}
+
+static void
+op_server_certificate(void *ctx, struct mf_slice chain, int64_t not_after)
+{
+	mf_front_link_server_certificate(((struct mf_notary *)ctx)->front, chain, not_after);
+}
+
+static void
+op_removal_kept(void *ctx, struct mf_slice what)
+{
+	mf_removals_keep(((struct mf_notary *)ctx)->removals, what);
+}
+
+static void
+op_removal_settled(void *ctx, uint64_t index)
+{
+	mf_removals_settle(((struct mf_notary *)ctx)->removals, index);
+}
+
+static void
+op_removal_recorded(void *ctx, uint64_t size)
+{
+	mf_removals_recorded(((struct mf_notary *)ctx)->removals, size);
+}
+
+static void
+op_event(void *ctx, const char *event, const char *text)
+{
+	struct mf_notary *n = ctx;
+	bool broken = strcmp(event, "engine.broken") == 0, alarm = broken || strcmp(event, "node.clone") == 0;
+	MF_LOG(alarm ? MF_LOG_ERROR : MF_LOG_INFO, event, text);
+	if (broken) {
+		n->failed = true; /* the log is the truth: read it again */
+		n->exit_code = 1;
+	}
+}
+
+static void
+op_make_key(void *ctx, const struct mf_key_order *order)
+{
+	mf_key_files_make(((struct mf_notary *)ctx)->key_files, ((struct mf_notary *)ctx)->crew, order);
+}
+
+static void
+op_forget_key(void *ctx, const char *use, const char *id)
+{
+	struct mf_notary *n = ctx;
+	mf_key_files_forget(n->key_files, n->crew, use, id);
+}
+
+static void
+op_publish(void *ctx, uint64_t number, struct mf_slice bundle_der)
+{
+	mf_front_link_bundle(((struct mf_notary *)ctx)->front, number, bundle_der);
+}
+
+static void
+op_jwt_bundle(void *ctx, uint64_t number, struct mf_slice jwks)
+{
+	mf_front_link_document(((struct mf_notary *)ctx)->front,
+	    MAYFLY__AGENT__V1__DOCUMENT_KIND__DOCUMENT_JWT_BUNDLE, number, jwks);
+}
+
+static void
+op_distrusted(void *ctx, struct mf_slice ids)
+{
+	mf_front_link_distrusted(((struct mf_notary *)ctx)->front, ids);
+}
+
+static bool
+op_ask_policy(void *ctx)
+{
+	return mf_policy_file_ask(((struct mf_notary *)ctx)->role);
+}
+
+const struct mf_engine_ops mf_notary_engine_ops = {
+	.sign = op_sign,
+	.jwt_key = op_jwt_key,
+	.sign_jwt = op_sign_jwt,
+	.append = op_append,
+	.send = op_send,
+	.close = op_close,
+	.verify = op_verify,
+	.session_node = op_session_node,
+	.node_out = op_node_out,
+	.admin_reply = op_admin_reply,
+	.server_certificate = op_server_certificate,
+	.removal_kept = op_removal_kept,
+	.removal_settled = op_removal_settled,
+	.removal_recorded = op_removal_recorded,
+	.make_key = op_make_key,
+	.forget_key = op_forget_key,
+	.publish = op_publish,
+	.jwt_bundle = op_jwt_bundle,
+	.distrusted = op_distrusted,
+	.event = op_event,
+	.ask_policy = op_ask_policy,
+};

@@ -1,0 +1,100 @@
+/*
+ * Planted bugs, one for each invariant: the linker puts these functions before the product's (--wrap), in this program
+ * alone. With ${sim->bug} 0 each does what the product's does. Number 1 is in sim_disk.c: the sync that is forgotten.
+ */
+#include "sim.h"
+
+#include "agent/attestor/classify.h"
+#include "broker/core/lease.h"
+#include "broker/core/request_facts.h"
+#include "broker/core/state.h"
+#include "broker/notary/approval.h"
+#include "broker/notary/removals.h"
+#include "codec/x509_write.h"
+
+/* 2: lifetimes are rounded up to whole minutes after the deadline was looked at. */
+enum mf_status
+__real_mf_x509_tbs_leaf(const struct mf_x509_leaf *leaf, struct mf_buf *to, struct mf_err *err);
+enum mf_status
+__wrap_mf_x509_tbs_leaf(const struct mf_x509_leaf *leaf, struct mf_buf *to, struct mf_err *err);
+enum mf_status
+__wrap_mf_x509_tbs_leaf(const struct mf_x509_leaf *leaf, struct mf_buf *to, struct mf_err *err)
+{
+	struct mf_x509_leaf l = *leaf;
+	if (sim->bug == 2)
+		l.not_after_s = (l.not_after_s + 59) / 60 * 60;
+	return __real_mf_x509_tbs_leaf(&l, to, err);
+}
+
+/* 3: nobody looks again whether the lease has ended meanwhile. */
+bool __real_mf_lease_may_renew(enum mf_lease_state s);
+bool __wrap_mf_lease_may_renew(enum mf_lease_state s);
+bool
+__wrap_mf_lease_may_renew(enum mf_lease_state s)
+{
+	return sim->bug == 3 ? s != MF_LEASE_NONE : __real_mf_lease_may_renew(s);
+}
+
+/* 4: a decision is made on the first node's attributes. */
+enum mf_status __real_mf_request_node(struct mf_facts *f, const struct mf_node *n, struct mf_err *err);
+enum mf_status __wrap_mf_request_node(struct mf_facts *f, const struct mf_node *n, struct mf_err *err);
+enum mf_status
+__wrap_mf_request_node(struct mf_facts *f, const struct mf_node *n, struct mf_err *err)
+{
+	if (sim->bug == 4)
+		n = mf_state_next_node(mf_engine_state(sim_notary_engine(sim->notary)), NULL);
+	return __real_mf_request_node(f, n, err);
+}
+
+/* 5: whoever is in the cgroup of a job is taken for the job, whatever his uid. */
+enum mf_status __real_mf_classify(const struct mf_peer_env *env, struct mf_instances *table,
+    const struct mf_caller *c, struct mf_class *ret_k, struct mf_err *err);
+enum mf_status __wrap_mf_classify(const struct mf_peer_env *env, struct mf_instances *table,
+    const struct mf_caller *c, struct mf_class *ret_k, struct mf_err *err);
+enum mf_status
+__wrap_mf_classify(const struct mf_peer_env *env, struct mf_instances *table, const struct mf_caller *c,
+    struct mf_class *ret_k, struct mf_err *err)
+{
+	enum mf_status s = __real_mf_classify(env, table, c, ret_k, err);
+	struct mf_instance *i = mf_instances_by_cgroup(table, c->cgroup_id);
+	if (sim->bug == 5 && s == MF_OK && i != NULL)
+		*ret_k =
+		    (struct mf_class) { .kind = i->kind, .id = i->cgroup_id, .grade = i->grade, .known = i };
+	return s;
+}
+
+/* 6: signatures are counted, not persons. */
+void __real_mf_approval_job_run(struct mf_approval_job *job);
+void __wrap_mf_approval_job_run(struct mf_approval_job *job);
+void
+__wrap_mf_approval_job_run(struct mf_approval_job *job)
+{
+	__real_mf_approval_job_run(job);
+	if (sim->bug == 6 && job->status == MF_OK)
+		for (size_t n = job->call->approval->n_signatures; job->approval.n > 0 && job->approval.n < n;
+		     job->approval.n++)
+			job->approval.by[job->approval.n] = job->approval.by[0];
+}
+
+/* 7: an operator's removal is effective, and nobody keeps it for the next life. */
+void __real_mf_removals_keep(struct mf_removals *r, struct mf_slice what);
+void __wrap_mf_removals_keep(struct mf_removals *r, struct mf_slice what);
+void
+__wrap_mf_removals_keep(struct mf_removals *r, struct mf_slice what)
+{
+	if (sim->bug != 7)
+		__real_mf_removals_keep(r, what);
+}
+
+/* The boot id of the node whose attestor asks; every other file of /proc is not simulated. */
+enum mf_status __wrap_mf_procfile_read(int dirfd, const char *path, struct mf_buf *to, struct mf_err *err);
+enum mf_status
+__wrap_mf_procfile_read(int dirfd, const char *path, struct mf_buf *to, struct mf_err *err)
+{
+	MF_UNUSED(dirfd);
+	if (strcmp(path, "sys/kernel/random/boot_id") != 0)
+		return MF_FAIL(err, MF_E_NOTFOUND, "%s is not simulated", path);
+	mf_buf_put_str(to, sim_agent_kernel(sim->agent)->boot);
+	mf_buf_put_u8(to, '\n');
+	return mf_buf_check(to, err);
+}
