@@ -6,7 +6,7 @@
 #   lint         house rules and formatting            clang        the tree builds warning-free with clang too
 #   unit         one program per module                asan, tsan   unit, fault and corpus under sanitizers
 #   fault        failing allocations and system calls  sim          many nodes and jobs in one process
-#   fuzz         corpus replay, then a while of fuzzing of every parser (MF_FUZZ_SECONDS each, 10)
+#   fuzz         corpus replay, then a while of fuzzing of every parser (MF_FUZZ_SECONDS each, 5)
 #   integration  the real programs, confined           interop      with SPIFFE libraries and servers of others
 #   bench        figures, never asserted: not part of the default
 #
@@ -147,7 +147,7 @@ run_fuzz() {
 		return
 	fi
 	build fuzz fuzz || return
-	local seconds=${MF_FUZZ_SECONDS:-10} f
+	local seconds=${MF_FUZZ_SECONDS:-5} f
 	[ -d build-fuzz/fuzz ] || { echo '   no fuzz targets yet'; return; }
 	printf '%s\n' build-fuzz/fuzz/fuzz_* | xargs -r -P "$jobs" -n 1 tests/lib/sh/fuzz_one.sh "$logs" "$seconds"
 	for f in build-fuzz/fuzz/fuzz_*; do
