@@ -67,12 +67,20 @@ static const struct mf_role_msg courier_msgs[] = {
 	    &mayfly__roles__v1__mint_request__descriptor },
 	{ MF_MSG_CLOUD_REVOKE_REQUEST, 1, MF_ROLE_FD_NEVER, OPEN, FULL, "CloudRevokeRequest",
 	    &mayfly__roles__v1__cloud_revoke_request__descriptor },
+	{ MF_MSG_CLOUD_PROBE_REQUEST, 1, MF_ROLE_FD_NEVER, OPEN, FULL, "CloudProbeRequest",
+	    &mayfly__roles__v1__cloud_probe_request__descriptor },
+	{ MF_MSG_CLOUD_FETCH_REQUEST, 1, MF_ROLE_FD_NEVER, OPEN, FULL, "CloudFetchRequest",
+	    &mayfly__roles__v1__cloud_fetch_request__descriptor },
 	{ MF_MSG_COURIER_HELLO, 0, MF_ROLE_FD_NEVER, HELLO, SMALL, "CourierHello",
 	    &mayfly__roles__v1__courier_hello__descriptor },
 	{ MF_MSG_MINT_RESULT, 0, MF_ROLE_FD_NEVER, OPEN, FULL, "MintResult",
 	    &mayfly__roles__v1__mint_result__descriptor },
-	{ MF_MSG_CLOUD_REVOKE_RESULT, 0, MF_ROLE_FD_NEVER, OPEN, 4096, "CloudRevokeResult",
+	{ MF_MSG_CLOUD_REVOKE_RESULT, 0, MF_ROLE_FD_NEVER, OPEN, FULL, "CloudRevokeResult",
 	    &mayfly__roles__v1__cloud_revoke_result__descriptor },
+	{ MF_MSG_CLOUD_PROBE_RESULT, 0, MF_ROLE_FD_NEVER, OPEN, 4096, "CloudProbeResult",
+	    &mayfly__roles__v1__cloud_probe_result__descriptor },
+	{ MF_MSG_CLOUD_FETCH_RESULT, 0, MF_ROLE_FD_NEVER, OPEN, FULL, "CloudFetchResult",
+	    &mayfly__roles__v1__cloud_fetch_result__descriptor },
 };
 
 const struct mf_role_table mf_link_courier = {
