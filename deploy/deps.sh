@@ -1,7 +1,7 @@
 #!/bin/sh
 # The one list of Debian packages that Mayfly needs, and how they are installed.
 #
-#   deploy/deps.sh [--list] [GROUP...]      GROUP: build, demo, test (default: all three)
+#   deploy/deps.sh [--list] [GROUP...]      GROUP: build, demo, test (default: these three), cloud
 #
 # Installs only what is missing, says before what and how much, and leaves no service running or enabled:
 # the demo and the tests start their own servers and stop them. Debian 12 and 13, Ubuntu 22.04 and 24.04.
@@ -16,13 +16,16 @@ demo='nginx postgresql python3 python3-sklearn python3-psycopg2 util-linux'
 # shellcheck disable=SC2034
 test='libcmocka-dev g++ clang clang-format llvm libclang-rt-dev strace git python3 python3-venv procps shellcheck
 iproute2 ca-certificates runc busybox-static zsh groff-base openssh-client debhelper lintian systemd man-db'
+# An object store with roles and a token service, for the suite `cloud`: not among what is installed unasked.
+# shellcheck disable=SC2034
+cloud='radosgw ceph-mon ceph-osd ceph-common openssl python3 python3-venv ca-certificates util-linux'
 
 list=0 groups=
 for a in "$@"; do
 	case $a in
 	--list) list=1 ;;
-	build | demo | test) groups="$groups $a" ;;
-	*) echo "deps: unknown argument '$a': deploy/deps.sh [--list] [build|demo|test]..." >&2; exit 2 ;;
+	build | demo | test | cloud) groups="$groups $a" ;;
+	*) echo "deps: unknown argument '$a': deploy/deps.sh [--list] [build|demo|test|cloud]..." >&2; exit 2 ;;
 	esac
 done
 want=
@@ -103,9 +106,12 @@ if [ ! -e $policy ]; then
 	printf '#!/bin/sh\nexit 101\n' | root tee $policy >/dev/null
 	root chmod 755 $policy
 fi
+# PACKAGE:UNIT, of packages that were not here before
 services=
-for s in nginx postgresql; do
-	have $s || services="$services $s"
+for s in nginx:nginx.service postgresql:postgresql.service ceph-common:rbdmap.service ceph-base:ceph.target \
+    ceph-base:ceph-crash.service ceph-mon:ceph-mon.target ceph-osd:ceph-osd.target radosgw:ceph-radosgw.target \
+    radosgw:radosgw.service smartmontools:smartmontools.service; do
+	have ${s%:*} || services="$services $s"
 done
 root mkdir -p "${nocluster%/*}"
 made="$made $nocluster"
@@ -119,11 +125,12 @@ if ! apt -y install --no-install-recommends $missing >"$log" 2>&1 </dev/null; th
 fi
 rm -f "$log"
 for s in $services; do
-	if have "$s"; then
+	if have "${s%:*}"; then
+		s=${s#*:}
 		if [ -d /run/systemd/system ]; then
-			root systemctl -q disable --now "$s.service" 2>/dev/null || true
+			root systemctl -q disable --now "$s" 2>/dev/null || true
 		fi
-		root update-rc.d "$s" disable >/dev/null 2>&1 || true
+		root update-rc.d "${s%.*}" disable >/dev/null 2>&1 || true
 	fi
 done
 for p in $missing; do

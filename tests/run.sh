@@ -7,7 +7,8 @@
 #   unit         one program per module                asan, tsan   unit, fault and corpus under sanitizers
 #   fault        failing allocations and system calls  sim          many nodes and jobs in one process
 #   fuzz         corpus replay, then a while of fuzzing of every parser (MF_FUZZ_SECONDS each, 5)
-#   integration  the real programs, confined           interop      with SPIFFE libraries and servers of others
+#   cloud        a real object store with its token    integration  the real programs, confined
+#                service, and a real OAuth server      interop      with SPIFFE libraries and servers of others
 #   bench        figures, never asserted: not part of the default
 #
 # A suite of scripts (tests/SUITE/*.sh) is told to run one of them by SUITE/NAME, for example
@@ -19,13 +20,13 @@ top=$PWD
 export MAYFLY_TOP=$top MAYFLY_BUILD=$top/build MAYFLY_BIN=$top/build/bin MAYFLY_BUILD_DEV=$top/build-dev
 logs=$top/build/test-logs
 jobs=$(nproc)
-default='lint unit fault fuzz clang asan tsan sim integration interop'
+default='lint unit fault fuzz clang asan tsan sim cloud integration interop'
 
 suites=()
 for a in "$@"; do
 	case $a in
-	lint | unit | fault | fuzz | clang | asan | tsan | sim | integration | interop | bench) suites+=("$a") ;;
-	sim/* | integration/* | interop/* | bench/*)
+	lint | unit | fault | fuzz | clang | asan | tsan | sim | cloud | integration | interop | bench) suites+=("$a") ;;
+	sim/* | cloud/* | integration/* | interop/* | bench/*)
 		[ -f "tests/$a.sh" ] || { echo "run.sh: there is no tests/$a.sh" >&2; exit 2; }
 		suites+=("$a")
 		;;
@@ -35,7 +36,12 @@ for a in "$@"; do
 done
 # shellcheck disable=SC2206 # a word list
 [ ${#suites[@]} -gt 0 ] || suites=($default)
-[ -n "${MF_NO_DEPS:-}" ] || deploy/deps.sh || echo "run.sh: going on with what is there" >&2
+if [ -z "${MF_NO_DEPS:-}" ]; then
+	deploy/deps.sh || echo "run.sh: going on with what is there" >&2
+	case " ${suites[*]}" in
+	*' cloud'*) deploy/deps.sh cloud || echo "run.sh: going on with what is there: the suite cloud says what it misses" >&2 ;;
+	esac
+fi
 mkdir -p "$logs"
 results=$logs/results
 : >"$results"
@@ -188,7 +194,7 @@ for s in "${suites[@]}"; do
 		build dev "$s" && jobs=1 ctests "$s" build-dev "$s"
 		programs "$s" && scripts "$s"
 		;;
-	interop) programs "$s" && scripts "$s" ;;
+	cloud | interop) programs "$s" && scripts "$s" ;;
 	*/*) build dev "${s%%/*}" && programs "${s%%/*}" && script "${s%%/*}" "tests/$s.sh" ;;
 	esac
 	echo "   $(grep -c "^ok ${s%%/*}/" "$results") passed, $(grep -c "^FAIL ${s%%/*}/" "$results") failed," \
