@@ -238,6 +238,7 @@ make_parts(struct mf_front *f, struct mf_err *err)
 		.ids = f->ids,
 		.hold_ms = c->hold_ms,
 		.denied_ms = c->refusal_ms,
+		.per_uid = c->conns_per_uid,
 		.no_pidfds = c->no_pidfds,
 		.no_known = c->no_known,
 	};

@@ -46,6 +46,8 @@ put_jobs(struct mf_front *f, struct mf_buf *b)
 	counter(b, "callers_denied", "Connections whose caller is nobody we serve", c.denied);
 	counter(b, "foreign_senders", "Connections closed because another instance wrote on them",
 	    c.foreign_senders);
+	counter(b, "connections_gave_way", "Attested connections closed for another job of their user",
+	    c.gave_way);
 	counter(b, "calls_held", "Calls that waited for caller or identity", c.held);
 	counter(b, "calls_held_too_long", "Calls that were given up waiting", c.held_too_long);
 	gauge(b, "calls_holding", "Calls that wait now", c.holding);

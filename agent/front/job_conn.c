@@ -157,7 +157,7 @@ mf_job_conn_ask(struct mf_job_conn *c)
 {
 	struct mf_job_conns *a = c->all;
 	struct mf_err err = { 0 };
-	if (c->asked || !mf_attestor_link_open(a->cfg.link))
+	if (c->asked || c->leaving || !mf_attestor_link_open(a->cfg.link))
 		return; /* asked when the link is there */
 	int fd = fcntl(mf_net_conn_fd(c->net), F_DUPFD_CLOEXEC, 3);
 	Mayfly__Roles__V1__WhoIs m = MAYFLY__ROLES__V1__WHO_IS__INIT;
@@ -204,7 +204,7 @@ recognise(struct mf_job_conn *c)
 	struct mf_job_conns *a = c->all;
 	struct mf_known_look look;
 	Mayfly__Roles__V1__Caller m;
-	if (a->cfg.no_known || c->asked || !mf_attestor_link_open(a->cfg.link) ||
+	if (a->cfg.no_known || c->asked || !mf_attestor_link_open(a->cfg.link) || mf_job_share_full(c) ||
 	    !mf_known_look(mf_net_conn_fd(c->net), &look) || !mf_known_find(a->known, &look, mono(a), &m))
 		return false;
 	a->stats.recognised++;
@@ -296,6 +296,28 @@ mf_job_conn_deny(struct mf_job_conn *c)
 	set_entry(c, NULL);
 }
 
+void
+mf_job_conn_give_way(struct mf_job_conn *c, const char *why)
+{
+	c->leaving = true;
+	c->state = FRESH;
+	c->caller.reason = why;
+	c->all->stats.gave_way++;
+	set_entry(c, NULL);
+	MF_LIST_EACH(n, &c->calls)
+	{
+		struct mf_job_call *j = MF_LIST_ITEM(n, struct mf_job_call, on_conn);
+		if (!j->held)
+			continue; /* it ends with the connection */
+		hold_off(j);
+		j->ops->timeout(j, why);
+	}
+	if (mf_list_empty(&c->calls))
+		mf_net_conn_drain(c->net); /* what was said goes out */
+	else
+		mf_net_conn_close(c->net);
+}
+
 /* The attestor forgets the connection, if this one ever saw it. */
 static void
 tell_gone(struct mf_job_conn *c)
@@ -375,7 +397,8 @@ on_who(struct mf_job_conn *c, const Mayfly__Roles__V1__Caller *m)
 	}
 	learn(c, m);
 	take_answer(c, m);
-	mf_job_conn_changed(c);
+	if (c->state != KNOWN || mf_job_share_keep(c))
+		mf_job_conn_changed(c);
 }
 
 void
@@ -383,7 +406,7 @@ mf_job_conns_on_caller(struct mf_job_conns *a, const Mayfly__Roles__V1__Caller *
 {
 	struct mf_job_conn *c = NULL;
 	HASH_FIND(hh, a->by_id, &m->conn_id, sizeof(m->conn_id), c);
-	if (c == NULL || c->foreign)
+	if (c == NULL || c->foreign || c->leaving)
 		return; /* closed meanwhile */
 	if (m->sender)
 		mf_senders_answer(c, m);
@@ -464,6 +487,7 @@ on_close(void *ctx, struct mf_net_conn *net, enum mf_net_why why, const struct m
 
 const struct mf_net_conn_ops mf_job_conn_ops = {
 	.on_open = on_open,
+	.on_peer_cap = mf_job_share_room,
 	.on_sender = mf_senders_on_sender,
 	.on_close = on_close,
 };

@@ -7,6 +7,9 @@
  * inherited or passed descriptor) is shown to the attestor too (SenderIs); until it is known to belong to the same
  * instance, nothing that it may have written is acted on, and if it does not, the connection is closed.
  *
+ * Connections of one user are shared between that user's jobs (job_share.c): who is at the cap makes room by what is
+ * idle or most numerous, so that no job keeps another of its user out.
+ *
  * A call is held while its caller or its identity is not known yet, all calls for the same bounded time.
  * Thread rule: the loop's thread.
  */
@@ -23,6 +26,7 @@ struct mf_job_conns_config {
 	struct mf_attestor_link *link;
 	struct mf_identities *ids;
 	uint64_t hold_ms;   /* how long a call is held */
+	size_t per_uid;	    /* connections of one user, as the listener allows them; at least 1 */
 	uint64_t denied_ms; /* how long "not known" is believed before the attestor is asked again */
 	bool no_pidfds;	    /* do as if the kernel passed none */
 	bool no_known;	    /* ask the attestor about every connection */
@@ -30,7 +34,7 @@ struct mf_job_conns_config {
 
 /* For /metrics. */
 struct mf_job_conns_stats {
-	uint64_t who_is, recognised, sender_is, known, denied, foreign_senders, held, held_too_long;
+	uint64_t who_is, recognised, sender_is, known, denied, foreign_senders, held, held_too_long, gave_way;
 	size_t holding; /* gauge */
 };
 

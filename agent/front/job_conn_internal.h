@@ -1,5 +1,6 @@
 /*
- * job_conn_internal: what job_conn.c (callers and their calls) and job_senders.c (who writes on a connection) share.
+ * job_conn_internal: what job_conn.c (callers and their calls), job_senders.c (who writes on a connection) and job_share.c
+ * (how many each job may have) share.
  */
 #ifndef MF_AGENT_FRONT_JOB_CONN_INTERNAL_H
 #define MF_AGENT_FRONT_JOB_CONN_INTERNAL_H
@@ -24,6 +25,7 @@ struct mf_job_conn {
 	bool asked_sender; /* SenderIs for unverified[0] is out */
 	bool retry;	   /* ask again soon */
 	bool foreign;	   /* somebody else wrote on it: it is being closed */
+	bool leaving;	   /* it gave way to another job of its user: it is being closed */
 	bool numbers;	   /* senders come without pidfds: nothing about them is remembered */
 	bool proven;	   /* and the attested process has answered a challenge on it */
 	bool again;	   /* a message came while the sender of an earlier one was looked at */
@@ -47,6 +49,7 @@ struct mf_job_conns {
 	struct mf_loop_timer *hold_timer, *retry_timer;
 	struct mf_known *known;
 	uint64_t last_id;
+	uint64_t crowd_told_ms; /* when somebody was last told of a crowd; 0: never */
 	struct mf_job_conns_stats stats;
 };
 
@@ -61,6 +64,17 @@ void mf_job_conn_ask(struct mf_job_conn *c);
 bool mf_job_conn_shown(const struct mf_job_conn *c);
 /* It is nobody we serve. */
 void mf_job_conn_deny(struct mf_job_conn *c);
+
+/* End its calls, saying ${why} (static) to those that wait, and close it. */
+void mf_job_conn_give_way(struct mf_job_conn *c, const char *why);
+
+/* ---- job_share.c ---- */
+/* The listener's on_peer_cap. */
+struct mf_net_conn *mf_job_share_room(void *ctx, const struct mf_net_conn *newcomer);
+/* Has its user as many attested connections as it may have? */
+bool mf_job_share_full(const struct mf_job_conn *c);
+/* ${c} was just attested: if its user has too many such now, one gives way. False: it was ${c}. */
+bool mf_job_share_keep(struct mf_job_conn *c);
 
 /* ---- job_senders.c ---- */
 /* Let through who is known, in order; ask about the first who is not. */

@@ -53,6 +53,8 @@ void mf_net_conn_start(struct mf_net_conn *c);
 /* End it for ${why}: at once if nothing can be sent, else after a flush. The first reason stays. */
 void mf_net_conn_end(struct mf_net_conn *c, enum mf_net_why why, const struct mf_err *err);
 void mf_net_conn_destroy(struct mf_net_conn *c);
+/* Now, with a GOAWAY if the socket takes one. Not from one of its callbacks. */
+void mf_net_conn_evict(struct mf_net_conn *c);
 void mf_net_fill_limits(struct mf_net_limits *l, bool client);
 /* After anything happened: send, find out whether it is over, set interest and timer. */
 void mf_net_conn_settle(struct mf_net_conn *c);

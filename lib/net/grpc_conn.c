@@ -90,6 +90,17 @@ mf_net_conn_destroy(struct mf_net_conn *c)
 }
 
 void
+mf_net_conn_evict(struct mf_net_conn *c)
+{
+	if (!c->closing && c->state == MF_NET_OPEN) {
+		c->why = MF_NET_CLOSED;
+		mf_grpc_abort(c->grpc, MF_H2_NO_ERROR);
+		(void)mf_net_flush(c);
+	}
+	mf_net_conn_destroy(c);
+}
+
+void
 mf_net_conn_end(struct mf_net_conn *c, enum mf_net_why why, const struct mf_err *err)
 {
 	if (c->closing || c->state == MF_NET_FLUSHING) {

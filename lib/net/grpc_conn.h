@@ -59,7 +59,8 @@ mf_net_why_abuse(enum mf_net_why why)
 
 struct mf_net_counters {
 	struct mf_grpc_counters grpc;
-	uint64_t accepted, refused_cap, refused_peer_cap, accept_paused, handshakes, handshakes_failed;
+	uint64_t accepted, refused_cap, refused_peer_cap, made_room, accept_paused, handshakes,
+	    handshakes_failed;
 	uint64_t closed[MF_NET_WHY_COUNT];
 	uint64_t open; /* gauge */
 };
@@ -74,6 +75,11 @@ struct mf_net_conn_ops {
 	 * The server's calls see the same value as mf_grpc_call_peer: it is the struct mf_net_conn.
 	 */
 	bool (*on_open)(void *ctx, struct mf_net_conn *c);
+	/*
+	 * The peer of ${newcomer} (mf_net_conn_peer) has all the connections that it may have. Which of them gives way:
+	 * it is told to go away and ends inside this call's caller. NULL: the newcomer is refused.
+	 */
+	struct mf_net_conn *(*on_peer_cap)(void *ctx, const struct mf_net_conn *newcomer);
 	/* Unix: who sent the bytes that come next. Runs for every recvmsg. false: close, unparsed. */
 	bool (*on_sender)(void *ctx, struct mf_net_conn *c, const struct mf_net_sender *s);
 	/*

@@ -231,6 +231,19 @@ over_peer_cap(const struct mf_net_listener *ln, const struct mf_net_conn *c)
 }
 
 static bool
+make_room(struct mf_net_listener *ln, const struct mf_net_conn *newcomer)
+{
+	const struct mf_net_conn_ops *ops = ln->cfg.ops;
+	struct mf_net_conn *old =
+	    ops == NULL || ops->on_peer_cap == NULL ? NULL : ops->on_peer_cap(ln->cfg.ctx, newcomer);
+	if (old == NULL)
+		return false;
+	ln->cfg.counters->made_room++;
+	mf_net_conn_evict(old);
+	return true;
+}
+
+static bool
 know_unix(struct mf_net_conn *c, int fd)
 {
 	struct ucred cred;
@@ -288,7 +301,7 @@ admit(struct mf_net_listener *ln, int fd)
 		(void)close(fd);
 		return;
 	}
-	if (!(is_unix ? know_unix(c, fd) : know_tcp(c, fd)) || over_peer_cap(ln, c)) {
+	if (!(is_unix ? know_unix(c, fd) : know_tcp(c, fd)) || (over_peer_cap(ln, c) && !make_room(ln, c))) {
 		count->refused_peer_cap++;
 		mf_net_conn_destroy(c); /* not counted as open, no callbacks: nobody knows it yet */
 		return;

@@ -73,6 +73,7 @@ put_connections(const struct out *o)
 	gauge(o, "connections", "Open connections", AT(open));
 	counter(o, "accepted", "Connections accepted", AT(accepted));
 	family(o, "over_cap", "Connections closed at once, over a cap", "cap", cap, MF_COUNT(cap));
+	counter(o, "made_room", "Connections closed for a newcomer of the same peer", AT(made_room));
 	family(o, "closed", "Connections ended, by reason", "why", why, MF_COUNT(why));
 	counter(o, "accept_pauses", "Times that descriptors ran out", AT(accept_paused));
 	counter(o, "handshakes", "TLS handshakes done", AT(handshakes));

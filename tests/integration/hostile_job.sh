@@ -1,7 +1,7 @@
 #!/bin/bash
 # A job that means harm, beside one that does not: 10,000 connects, readers that never read, processes that ask and die so that
-# their numbers come round, floods; by a user that may have an identity and by one that may have none. The other job is always served, nobody
-# gets a name that is not theirs, and descriptors and memory come back. (Forged metadata, passed descriptors and reused numbers one by
+# their numbers come round, floods; by a user that may have an identity, by one that may have none, and by another job of the same
+# user. The other job is always served, nobody gets a name that is not theirs, and descriptors and memory come back. (Forged metadata, passed descriptors and reused numbers one by
 # one: foreign_identity.sh; streams by the thousand: crowd.sh; frames: h2_abuse.sh.)
 # shellcheck source=tests/lib/sh/common.sh
 . "$(dirname "$0")/../lib/sh/common.sh"
@@ -34,6 +34,16 @@ done
 # The entitled user's storms had grown it to its size; the stranger's on top take nothing that lasts.
 last=$(anonymous "$front")
 [ "$last" -le $((first + 4096)) ] && ok "memory ($first KB, then $last)" || fail memory "$first KB, then $last"
+# A user's own other job, in a run of its own and with every place of that user taken: idle, then by streams that are served.
+for how in "connects 2000" "streams 2000"; do
+	name=rival-${how%% *}
+	# shellcheck disable=SC2086 # a word and a number
+	hostile rival "$name" $how
+	other "$name"
+	hostile_stop "$name"
+	poll 60 few && ok "$name-given-back" || fail "$name-given-back" "$had before, $(fds "$front") after"
+	echo "   $name: $(tr '\n' ' ' <"$name.out"); another job: $(cat "other-$name")"
+done
 [ "$front $attestor" = "$(role_pid agent-front) $(role_pid attestor)" ] && ok no-role-died || fail no-role-died "others run now"
 # Whom was anything issued to? The victim's job, and the entitled user's own processes.
 mayfly audit find --type svid.issued -o json >issued.json

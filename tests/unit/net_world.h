@@ -74,7 +74,9 @@ world_s_close(void *ctx, struct mf_net_conn *c, enum mf_net_why why, const struc
 	w->why = why;
 }
 
-static const struct mf_net_conn_ops s_ops = { world_s_open, world_s_sender, world_s_close };
+static const struct mf_net_conn_ops s_ops = {
+	.on_open = world_s_open, .on_sender = world_s_sender, .on_close = world_s_close
+};
 
 static inline bool
 c_open(void *ctx, struct mf_net_conn *c)
@@ -96,7 +98,7 @@ c_close(void *ctx, struct mf_net_conn *c, enum mf_net_why why, const struct mf_e
 	w->c_why = why;
 }
 
-static const struct mf_net_conn_ops c_ops = { c_open, NULL, c_close };
+static const struct mf_net_conn_ops c_ops = { .on_open = c_open, .on_close = c_close };
 
 static inline enum mf_status
 verify(void *ctx, void *conn, const struct mf_slice *chain, size_t n, struct mf_err *err)

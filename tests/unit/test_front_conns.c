@@ -456,12 +456,12 @@ test_end_while_blocked(void **state)
 	mf_mint_free(last);
 }
 
-/* Caps: connections of one user, streams of one connection. Who is over gets an answer, the others are served. */
+/* Caps: connections of one user (test_front_share.c), streams of one connection. Who is over gets an answer. */
 static void
 test_caps(void **state)
 {
 	struct rig *r = rig(state);
-	struct rig_client c[4], over;
+	struct rig_client c[3], over;
 	r->cfg.conns_per_uid = 4;
 	r->cfg.streams_per_conn = 3;
 	mf_frig_start(r);

@@ -3,6 +3,7 @@
 reached, when it is in full swing, and one at the end.
 
 connects  N connections that say nothing, held; those that the agent closes are opened anew
+streams   N connections with an open stream each, held; those that the agent closes are opened anew
 slow      N connections with 50 streams each whose answers nobody takes (no bytes are read, windows of nothing)
 forks     processes that connect, ask and die at once, whose sockets others then read; N at a time
 floods    N connections after another with as much as they take: requests, resets, garbage"""
@@ -40,30 +41,56 @@ def dial():
     return s
 
 
-def connects():
-    """Closed ones show as readable: they are dialled again, so that the agent's cap is always under pressure."""
+def alive(s):
+    """Takes what there is to read; false: the agent has closed it."""
+    try:
+        return s.recv(65536, socket.MSG_DONTWAIT) != b""
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
+def hold(greeting):
+    """Closed ones are dialled again, so that the agent's caps are always under pressure."""
     dialled, held, poll = 0, {}, select.poll()
-    while dialled < N:
+
+    def more():
         s = dial()
-        dialled += 1
+        with contextlib.suppress(OSError):
+            s.sendall(greeting)
         held[s.fileno()] = s
         poll.register(s, select.POLLIN)
-        for fd, _ in poll.poll(0):
-            poll.unregister(fd)
-            held.pop(fd).close()
-    for fd, _ in poll.poll(1000):
-        poll.unregister(fd)
-        held.pop(fd).close()
+
+    def sweep(wait):
+        gone = 0
+        for fd, _ in poll.poll(wait):
+            if not alive(held[fd]):
+                poll.unregister(fd)
+                held.pop(fd).close()
+                gone += 1
+        return gone
+
+    while dialled < N:
+        more()
+        dialled += 1
+        sweep(0)
+    while sweep(1000) > 0:
+        continue
     say("ready dialled %d held %d" % (dialled, len(held)))
     while not over():
-        for fd, _ in poll.poll(50):
-            poll.unregister(fd)
-            held.pop(fd).close()
+        for _ in range(sweep(50)):
             if len(held) < 2000:
-                s = dial()
-                held[s.fileno()] = s
-                poll.register(s, select.POLLIN)
+                more()
     say("end held %d" % len(held))
+
+
+def connects():
+    hold(b"")
+
+
+def streams():
+    hold(jobcall.opening() + jobcall.request(jobcall.X509))
 
 
 def slow():
@@ -141,4 +168,4 @@ def floods():
     say("end connections %d" % n)
 
 
-{"connects": connects, "slow": slow, "forks": forks, "floods": floods}[HOW]()
+{"connects": connects, "streams": streams, "slow": slow, "forks": forks, "floods": floods}[HOW]()

@@ -2,7 +2,8 @@
 # Sourced after pair.sh, as root: hostile processes beside a job (tests/lib/sh/hostile.py).
 #
 #   hostile_init               broker and agent; uid 4001 may have an identity as plain processes, 4002 in a run, 4003 none
-#   hostile WHO NAME HOW [N]   start the harm as `entitled` (4001) or `stranger` (4003); returns when it is in full swing; NAME.out
+#   hostile WHO NAME HOW [N]   start the harm as `entitled` (4001), `stranger` (4003), `owner` (4002) or `rival` (4002, in a run of its
+#                              own); returns when it is in full swing; NAME.out
 #   hostile_stop NAME
 #   other NAME [N]             uid 4002's job fetches N times (20): other-NAME, "fetches N bad N p50 MS p99 MS"; all of them must be served
 hostile_lib=$MAYFLY_TOP/tests/lib/sh
@@ -27,11 +28,11 @@ hostile_init() {
 }
 hostile_up() { [ -s "$1.out" ] || ! kill -0 "$hostile_pid" 2>/dev/null; }
 hostile() {
-	local uid=4001 name=$2
-	case $1 in owner) uid=4002 ;; stranger) uid=4003 ;; esac
+	local uid=4001 name=$2 run=()
+	case $1 in owner) uid=4002 ;; rival) uid=4002 run=(mayfly run --profile victim --) ;; stranger) uid=4003 ;; esac
 	shift 2
 	: >"$name.out"
-	setpriv --reuid=$uid --regid=$uid --clear-groups /usr/bin/python3 "$hostile_lib/hostile.py" "$1" "$PWD/run/agent.sock" \
+	setpriv --reuid=$uid --regid=$uid --clear-groups "${run[@]}" /usr/bin/python3 "$hostile_lib/hostile.py" "$1" "$PWD/run/agent.sock" \
 		"$PWD/stop-$name" "${@:2}" >"$name.out" 2>"$name.err" </dev/null &
 	hostile_pid=$!
 	on_exit stop $hostile_pid

@@ -1,0 +1,185 @@
+/*
+ * job_share: how the connections that one user may have are shared between that user's jobs. See job_conn.h.
+ *
+ * Attested connections may take all places but a few; those few are the lobby, where newcomers wait for the attestor. In the
+ * lobby the oldest makes room, so a newcomer always gets in. When it is attested and the places are full, the job that has
+ * most of them gives one up: an idle one, else its newest; if that job is the newcomer's own, the newcomer goes.
+ *
+ * A connection with a call that was answered and is not about an identity stays: it is a runner's, whose loss would end
+ * its job.
+ */
+#include <stdlib.h>
+
+#include "agent/front/job_conn_internal.h"
+#include "os/jlog.h"
+
+#define LOBBY_PART 16u /* of a user's places */
+#define TELL_MS 60000u
+
+/* Who makes room for a newcomer: the smallest goes first, and of these the oldest. */
+enum { IDLE_UNKNOWN, IDLE_KNOWN, ASKING, STAYS };
+
+static uid_t
+uid_of(const struct mf_job_conn *c)
+{
+	return mf_net_conn_peer(c->net).uid;
+}
+
+static bool
+stays(const struct mf_job_conn *c)
+{
+	MF_LIST_EACH(n, &c->calls)
+	{
+		const struct mf_job_call *j = MF_LIST_ITEM(n, struct mf_job_call, on_conn);
+		if (!j->identity && !j->held)
+			return true;
+	}
+	return false;
+}
+
+static int
+rank(const struct mf_job_conn *c)
+{
+	bool idle = mf_list_empty(&c->calls);
+	if (c->leaving)
+		return IDLE_UNKNOWN;
+	if (stays(c))
+		return STAYS;
+	if (c->state == KNOWN)
+		return idle ? IDLE_KNOWN : STAYS;
+	return idle ? IDLE_UNKNOWN : ASKING;
+}
+
+struct mf_net_conn *
+mf_job_share_room(void *ctx, const struct mf_net_conn *newcomer)
+{
+	struct mf_job_conns *a = ctx;
+	uid_t uid = mf_net_conn_peer(newcomer).uid;
+	struct mf_job_conn *c, *next, *first = NULL;
+	int lowest = STAYS;
+	HASH_ITER(hh, a->by_id, c, next) /* oldest first */
+	{
+		if (uid_of(c) != uid || rank(c) >= lowest)
+			continue;
+		first = c;
+		lowest = rank(c);
+		if (lowest == IDLE_UNKNOWN)
+			break;
+	}
+	return first == NULL ? NULL : first->net;
+}
+
+static size_t
+places(const struct mf_job_conns *a)
+{
+	size_t n = a->cfg.per_uid, lobby = n < LOBBY_PART ? 1 : n / LOBBY_PART;
+	return n <= 1 ? 1 : n - lobby;
+}
+
+static bool
+attested(const struct mf_job_conn *c, uid_t uid)
+{
+	return c->state == KNOWN && !c->leaving && uid_of(c) == uid;
+}
+
+/* As many attested connections of its user as ${n}, or more? */
+static bool
+as_many_as(const struct mf_job_conn *c, size_t n)
+{
+	struct mf_job_conns *a = c->all;
+	struct mf_job_conn *o, *next;
+	uid_t uid = uid_of(c);
+	size_t seen = 0;
+	if (HASH_COUNT(a->by_id) < n)
+		return false; /* nearly always */
+	HASH_ITER(hh, a->by_id, o, next)
+	{
+		seen += attested(o, uid);
+	}
+	return seen >= n;
+}
+
+bool
+mf_job_share_full(const struct mf_job_conn *c)
+{
+	return as_many_as(c, places(c->all));
+}
+
+static int
+by_address(const void *x, const void *y)
+{
+	uintptr_t a = *(const uintptr_t *)x, b = *(const uintptr_t *)y;
+	return a < b ? -1 : a > b;
+}
+
+/* The instance with most connections that can give way: that of ${c} if none has more. 0: there is no such connection. */
+static uintptr_t
+biggest(const struct mf_job_conn *c)
+{
+	struct mf_job_conns *a = c->all;
+	struct mf_job_conn *o, *next;
+	uintptr_t own = (uintptr_t)c->watch.entry, best = 0;
+	size_t n = 0, most = 0;
+	uintptr_t *of = calloc(HASH_COUNT(a->by_id), sizeof(*of));
+	if (of == NULL)
+		return own;
+	HASH_ITER(hh, a->by_id, o, next)
+	{
+		if (attested(o, uid_of(c)) && !stays(o))
+			of[n++] = (uintptr_t)o->watch.entry;
+	}
+	qsort(of, n, sizeof(*of), by_address);
+	for (size_t i = 0, k; i < n; i = k) {
+		for (k = i; k < n && of[k] == of[i]; k++)
+			continue;
+		if (k - i > most || (k - i == most && of[i] == own)) {
+			most = k - i;
+			best = of[i];
+		}
+	}
+	free(of);
+	return best;
+}
+
+static struct mf_job_conn *
+who_gives_way(struct mf_job_conn *c)
+{
+	struct mf_job_conn *o, *next, *newest = NULL;
+	uintptr_t e = biggest(c);
+	HASH_ITER(hh, c->all->by_id, o, next)
+	{
+		if (!attested(o, uid_of(c)) || (uintptr_t)o->watch.entry != e || stays(o))
+			continue;
+		if (mf_list_empty(&o->calls))
+			return o;
+		newest = o;
+	}
+	return (uintptr_t)c->watch.entry == e && !stays(c) ? c : newest;
+}
+
+static void
+tell(const struct mf_job_conn *c)
+{
+	struct mf_job_conns *a = c->all;
+	uint64_t now = mf_loop_now(a->cfg.loop).mono_ms;
+	if (a->crowd_told_ms != 0 && now - a->crowd_told_ms < TELL_MS)
+		return;
+	a->crowd_told_ms = now;
+	MF_LOG(MF_LOG_WARN, "job.crowd",
+	    "a user's connections are used up; the job that has most gives them up", mf_ju("uid", uid_of(c)),
+	    mf_js("instance", c->caller.instance_key), mf_ju("connections", places(a)));
+}
+
+bool
+mf_job_share_keep(struct mf_job_conn *c)
+{
+	if (!as_many_as(c, places(c->all) + 1))
+		return true;
+	struct mf_job_conn *who = who_gives_way(c);
+	if (who == NULL)
+		return true;
+	tell(who);
+	mf_job_conn_give_way(who,
+	    "the connections of this user are used up, most of them by this job: close some, or call on one");
+	return who != c;
+}
