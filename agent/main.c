@@ -8,7 +8,7 @@
 #include "os/jlog.h"
 
 static const struct mf_program_verb verbs[] = {
-	{ "run", "serve, in the foreground" },
+	{ "run", "serve, in the foreground", NULL },
 };
 static enum mf_status (*const runs[])(const struct mf_agent_conf *, bool, struct mf_err *) = { mf_agent_run };
 

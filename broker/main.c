@@ -3,20 +3,34 @@
 #include <stdlib.h>
 
 #include "broker/init.h"
+#include "broker/recovery.h"
 #include "broker/run.h"
 #include "broker/sources.h"
 #include "conf/program.h"
 #include "os/build_id.h"
 #include "os/jlog.h"
 
-#define VERB_RUN 0
+enum { VERB_RUN, VERB_INIT, VERB_BACKUP };
 
 static const struct mf_program_verb verbs[] = {
-	{ "run", "serve, in the foreground" },
-	{ "init", "make keys, log and state directory, once" },
+	[VERB_RUN] = { "run", "serve, in the foreground", NULL },
+	[VERB_INIT] = { "init", "make keys, log and state directory, once", NULL },
+	[VERB_BACKUP] = { "backup", "[--to DIR]: copy keys, as sealed, and log, also while it runs",
+	    mf_backup_flags },
 };
-static enum mf_status (*const runs[])(
-    const struct mf_broker_conf *, bool, struct mf_err *) = { mf_broker_run, mf_broker_init_verb };
+
+static enum mf_status
+do_verb(const struct mf_program_call *call, struct mf_err *err)
+{
+	switch (call->verb) {
+	case VERB_INIT:
+		return mf_broker_init_verb(call->conf, call->debug, err);
+	case VERB_BACKUP:
+		return mf_broker_backup_verb(call->conf, call->flags, err);
+	default:
+		return mf_broker_run(call->conf, call->debug, err);
+	}
+}
 
 static enum mf_status
 load(struct mf_slice file, char *const *env, char *const *argv, const char *const *own,
@@ -81,7 +95,7 @@ main(int argc, char **argv)
 	/* A first set-up that is missing is a matter of configuration: service managers shall not try again. */
 	if (call.verb == VERB_RUN && mf_broker_check_format(state_dir(call.conf), &err) == MF_E_NOTFOUND)
 		code = MF_PROGRAM_EXIT_USAGE;
-	else if (runs[call.verb](call.conf, call.debug, &err) != MF_OK)
+	else if (do_verb(&call, &err) != MF_OK)
 		code = EXIT_FAILURE;
 	if (code != EXIT_SUCCESS)
 		mf_jlog_err(MF_LOG_ERROR, "program.failed", "mayfly-broker ends", &err);

@@ -8,7 +8,20 @@
 #include "base/limits.h"
 #include "conf/schema.h"
 
-static const char *const own_flags[] = { "config=", "version", "help", "print-config", "debug", NULL };
+static const char *const own_flags[] = { "config=", "version", "help", "print-config", "debug" };
+#define VERB_FLAGS 8u
+
+/* Ours, then those of the verb; NULL at the end. */
+static void
+all_flags(const struct mf_program_verb *v, const char *to[MF_COUNT(own_flags) + VERB_FLAGS + 1])
+{
+	size_t n = 0;
+	for (; n < MF_COUNT(own_flags); n++)
+		to[n] = own_flags[n];
+	for (size_t i = 0; v->flags != NULL && v->flags[i] != NULL && i < VERB_FLAGS; i++)
+		to[n++] = v->flags[i];
+	to[n] = NULL;
+}
 
 static void
 put_help(const struct mf_program *p, struct mf_buf *out)
@@ -58,8 +71,9 @@ read_file(const char *path, bool must, struct mf_buf *to, struct mf_err *err)
 
 /* NULL when something is wrong: then all of it, at once, is in ${out}. */
 static void *
-load(const struct mf_program *p, char *const *flags, struct mf_buf *out)
+load(const struct mf_program *p, size_t verb, char *const *flags, struct mf_buf *out)
 {
+	const char *own[MF_COUNT(own_flags) + VERB_FLAGS + 1];
 	MF_AUTO_IN(mf_buf_fini) struct mf_buf file;
 	struct mf_err err = { .msg = "out of memory" };
 	void *conf = NULL;
@@ -67,9 +81,10 @@ load(const struct mf_program *p, char *const *flags, struct mf_buf *out)
 	const char *path = given == NULL ? p->file : given;
 	MF_AUTO(mf_problems_free) struct mf_problems *problems = mf_problems_new(path);
 	mf_buf_init(&file, MF_LIM_YAML);
+	all_flags(&p->verbs[verb], own);
 	enum mf_status s = problems == NULL ? MF_E_NOMEM : read_file(path, given != NULL, &file, &err);
 	if (s == MF_OK)
-		s = p->load(mf_buf_slice(&file), environ, flags, own_flags, problems, &conf, &err);
+		s = p->load(mf_buf_slice(&file), environ, flags, own, problems, &conf, &err);
 	if (s == MF_OK)
 		return conf;
 	if (problems != NULL && mf_problems_count(problems) > 0)
@@ -101,7 +116,7 @@ mf_program_begin(const struct mf_program *p, int argc, char **argv, struct mf_pr
 	if (verb == p->verb_count)
 		mf_buf_putf(out, "%s: no verb %s; see %s --help\n", p->name, argv[1], p->name);
 	else
-		conf = load(p, flags, out);
+		conf = load(p, verb, flags, out);
 	if (conf == NULL) {
 		*ret_exit = MF_PROGRAM_EXIT_USAGE;
 		return false;
@@ -111,6 +126,6 @@ mf_program_begin(const struct mf_program *p, int argc, char **argv, struct mf_pr
 		p->free(conf);
 		return false;
 	}
-	*ret_call = (struct mf_program_call) { verb, mf_conf_own_flag(flags, "debug"), conf };
+	*ret_call = (struct mf_program_call) { verb, mf_conf_own_flag(flags, "debug"), conf, flags };
 	return true;
 }

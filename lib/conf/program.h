@@ -1,6 +1,6 @@
 /*
  * program: how the daemons' command lines begin: PROGRAM [VERB] [--config FILE] [--debug] [--print-config] [--help]
- * [--version] [FLAG...]. The first verb is the default. main only.
+ * [--version] [FLAG...]. The first verb is the default; a verb may have flags of its own. main only.
  */
 #ifndef MF_CONF_PROGRAM_H
 #define MF_CONF_PROGRAM_H
@@ -10,6 +10,8 @@
 
 struct mf_program_verb {
 	const char *name, *help;
+	/* Flags of this verb alone, as in mf_conf_override ("to=" takes a value); NULL at the end. NULL: none. */
+	const char *const *flags;
 };
 
 struct mf_program {
@@ -29,7 +31,8 @@ struct mf_program {
 struct mf_program_call {
 	size_t verb; /* index in verbs */
 	bool debug;
-	void *conf; /* the caller's to free */
+	void *conf;	    /* the caller's to free */
+	char *const *flags; /* the command line after the verb: ask mf_conf_own_value for the verb's own */
 };
 
 /*
