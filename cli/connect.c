@@ -63,6 +63,12 @@ const struct mf_grpc_method mf_cli_revoke = { .path = ADMIN("Revoke"),
 	.request = &mayfly__admin__v1__revoke_request__descriptor,
 	.response = &mayfly__admin__v1__removal_response__descriptor,
 	.max_message = MF_LIM_PB_BYTES };
+const struct mf_grpc_method mf_cli_unfreeze_method = { .path = ADMIN("Unfreeze"),
+	.request = &mayfly__admin__v1__unfreeze_request__descriptor,
+	.response = &mayfly__admin__v1__unfreeze_response__descriptor };
+const struct mf_grpc_method mf_cli_list_freezes = { .path = ADMIN("ListFreezes"),
+	.request = &mayfly__admin__v1__list_freezes_request__descriptor,
+	.response = &mayfly__admin__v1__list_freezes_response__descriptor };
 const struct mf_grpc_method mf_cli_list_nodes = { .path = ADMIN("ListNodes"),
 	.request = &mayfly__admin__v1__list_nodes_request__descriptor,
 	.response = &mayfly__admin__v1__list_nodes_response__descriptor,

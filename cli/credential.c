@@ -1,8 +1,7 @@
-/* credential: `mayfly credential ls`, `mayfly revoke`, `mayfly status`. */
+/* credential: `mayfly credential ls`, `mayfly status`. */
 #include "admin.pb-c.h"
 #include "cli/admin_cols.h"
 #include "cli/connect.h"
-#include "cli/removal.h"
 #include "cli/verbs.h"
 #include "cli/watch.h"
 
@@ -29,25 +28,6 @@ int
 mf_cli_credential_ls(struct mf_cli *c)
 {
 	return mf_cli_watch_run(c, list);
-}
-
-int
-mf_cli_revoke_verb(struct mf_cli *c)
-{
-	Mayfly__Admin__V1__RevokeRequest req = MAYFLY__ADMIN__V1__REVOKE_REQUEST__INIT;
-	char *job = mf_cli_get(c, "job"), *node = mf_cli_get(c, "node");
-	if ((job == NULL) == (node == NULL))
-		return mf_cli_usage(c, "say what to revoke: --job J or --node N, one of them");
-	if (job != NULL) {
-		req.what_case = MAYFLY__ADMIN__V1__REVOKE_REQUEST__WHAT_JOB;
-		req.job = job;
-	} else {
-		req.what_case = MAYFLY__ADMIN__V1__REVOKE_REQUEST__WHAT_NODE;
-		req.node = node;
-	}
-	if (mf_cli_has(c, "reason"))
-		req.reason = mf_cli_get(c, "reason");
-	return mf_cli_remove(c, &mf_cli_revoke, &req.base);
 }
 
 /* --- status --- */

@@ -90,6 +90,22 @@ static const struct mf_cli_opt credential_opts[] = {
 static const struct mf_cli_opt revoke_opts[] = {
 	{ "job", 'j', "J", "end this job for good" },
 	{ "node", 'n', "N", "evict this node: its instances end, and it gets nothing more" },
+	{ "profile", 0, "P", "end every job of this profile, and freeze it: nothing is issued for it" },
+	{ "rule", 0, "R", "likewise what this rule gave" },
+	{ "person", 0, "P", "likewise this person, as records say it: unix:alice" },
+	{ "tenant", 0, "T", "likewise this tenant" },
+	{ "all", 0, NULL, "likewise everything" },
+	{ "for", 0, "D",
+	    "the freeze ends by itself after so long, e.g. 2h; otherwise `mayfly unfreeze` ends it" },
+	{ "reason", 'r', "R", "why: stands in the record" },
+	{ 0 },
+};
+static const struct mf_cli_opt unfreeze_opts[] = {
+	{ "profile", 0, "P", "this profile" },
+	{ "rule", 0, "R", "this rule" },
+	{ "person", 0, "P", "this person" },
+	{ "tenant", 0, "T", "this tenant" },
+	{ "all", 0, NULL, "the freeze of everything; others stay" },
 	{ "reason", 'r', "R", "why: stands in the record" },
 	{ 0 },
 };
@@ -189,9 +205,16 @@ const struct mf_cli_verb mf_cli_verbs[] = {
 	    reason_opts, 1, 1, MF_CLI_ADMIN | MF_CLI_JSON | MF_CLI_SIGNED, mf_cli_node_readmit },
 	{ MF_CLI_OPERATORS, "credential", "ls", "", "what is live, and until when", NULL, credential_opts, 0,
 	    0, MF_CLI_ADMIN | MF_CLI_JSON, mf_cli_credential_ls },
-	{ MF_CLI_OPERATORS, NULL, "revoke", "", "end a job or evict a node: --job J or --node N",
-	    "The same as `job end` and `node evict`: the verb to remember under stress.", revoke_opts, 0, 0,
-	    MF_CLI_ADMIN | MF_CLI_JSON, mf_cli_revoke_verb },
+	{ MF_CLI_OPERATORS, NULL, "revoke", "", "end what a job, node, profile, rule, person or tenant has",
+	    "--job and --node do what `job end` and `node evict` do: the verb to remember under stress. The "
+	    "others\n"
+	    "end every job that matches and freeze issuance for it, until `mayfly unfreeze` or --for.",
+	    revoke_opts, 0, 0, MF_CLI_ADMIN | MF_CLI_JSON, mf_cli_revoke_verb },
+	{ MF_CLI_OPERATORS, NULL, "unfreeze", "", "let a frozen profile, rule, person or tenant ask again",
+	    "Jobs that were ended stay ended.", unfreeze_opts, 0, 0,
+	    MF_CLI_ADMIN | MF_CLI_JSON | MF_CLI_SIGNED, mf_cli_unfreeze },
+	{ MF_CLI_OPERATORS, "freeze", "ls", "", "what is frozen, since when and why", NULL, NULL, 0, 0,
+	    MF_CLI_ADMIN | MF_CLI_JSON, mf_cli_freeze_ls },
 	{ MF_CLI_OPERATORS, "policy", "apply", "FILE", "check a policy file, install it and put it in force",
 	    NULL, NULL, 0, -1, MF_CLI_RAW, mf_cli_policy },
 	{ MF_CLI_OPERATORS, "policy", "reload", "", "put the installed policy file in force", NULL, NULL, 0,

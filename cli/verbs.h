@@ -29,6 +29,8 @@ int mf_cli_node_readmit(struct mf_cli *c);
 int mf_cli_node_evict(struct mf_cli *c);
 int mf_cli_credential_ls(struct mf_cli *c);
 int mf_cli_revoke_verb(struct mf_cli *c);
+int mf_cli_unfreeze(struct mf_cli *c);
+int mf_cli_freeze_ls(struct mf_cli *c);
 int mf_cli_key_ls(struct mf_cli *c);
 int mf_cli_key_prepare(struct mf_cli *c);
 int mf_cli_key_activate(struct mf_cli *c);

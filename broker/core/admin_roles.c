@@ -18,6 +18,7 @@ const struct mf_admin_rule mf_admin_rpcs[] = {
 	{ "GetPolicy", MF_ADMIN_VIEWER, false },
 	{ "GetStatus", MF_ADMIN_VIEWER, false },
 	{ "ListCredentials", MF_ADMIN_VIEWER, false },
+	{ "ListFreezes", MF_ADMIN_VIEWER, false },
 	{ "ListJobs", MF_ADMIN_VIEWER, false },
 	{ "ListKeys", MF_ADMIN_VIEWER, false },
 	{ "ListNodes", MF_ADMIN_VIEWER, false },
@@ -27,6 +28,7 @@ const struct mf_admin_rule mf_admin_rpcs[] = {
 	{ "Revoke", MF_ADMIN_REVOKER, false },
 	{ "RevokeKey", MF_ADMIN_ADMIN, false },
 	{ "TaintKey", MF_ADMIN_ADMIN, false },
+	{ "Unfreeze", MF_ADMIN_OPERATOR, true },
 };
 const size_t mf_admin_rpc_count = MF_COUNT(mf_admin_rpcs);
 
@@ -38,15 +40,18 @@ const struct mf_admin_rule mf_admin_acts[] = {
 	{ "evict_node", MF_ADMIN_REVOKER, false },
 	{ "explain_job", MF_ADMIN_VIEWER, false },
 	{ "extend_job", MF_ADMIN_OPERATOR, true },
+	{ "freeze", MF_ADMIN_REVOKER, false },
 	{ "get_policy", MF_ADMIN_VIEWER, false },
 	{ "get_status", MF_ADMIN_VIEWER, false },
 	{ "list_credentials", MF_ADMIN_VIEWER, false },
+	{ "list_freezes", MF_ADMIN_VIEWER, false },
 	{ "list_keys", MF_ADMIN_VIEWER, false },
 	{ "prepare_key", MF_ADMIN_ADMIN, true },
 	{ "readmit_node", MF_ADMIN_OPERATOR, true },
 	{ "reload_policy", MF_ADMIN_ADMIN, true },
 	{ "revoke_key", MF_ADMIN_ADMIN, false },
 	{ "taint_key", MF_ADMIN_ADMIN, false },
+	{ "unfreeze", MF_ADMIN_OPERATOR, true },
 };
 const size_t mf_admin_act_count = MF_COUNT(mf_admin_acts);
 

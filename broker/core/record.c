@@ -173,6 +173,8 @@ static const struct {
 	    true }, /* N(BUNDLE) when it was in there */
 	[MF_REC_MANAGER_STARTED] = { "manager.started", ENVELOPE | S(JOB_KEY) | S(NODE_ID), 0, false },
 	[MF_REC_MANAGER_ENDED] = { "manager.ended", ENVELOPE | S(JOB_KEY) | S(NODE_ID) | S(CAUSE), 0, true },
+	[MF_REC_FREEZE_SET] = { "freeze.set", ENVELOPE | S(ACTOR_KIND) | S(SUBJECT), 0, true },
+	[MF_REC_FREEZE_LIFTED] = { "freeze.lifted", ENVELOPE | S(ACTOR_KIND) | S(SUBJECT), 0, false },
 	[MF_REC_RUN_KEPT] = { "run.kept", ENVELOPE | S(JOB_RUN) | S(JOB_ID) | S(JOB_PROFILE), 0, false },
 };
 

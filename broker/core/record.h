@@ -55,6 +55,8 @@ enum mf_record_type {
 	MF_REC_MANAGER_STARTED, /* a manager's word: owner, deadline, nodes (attributes) */
 	MF_REC_MANAGER_ENDED,	/* the end of a job that no instance had attached to */
 	MF_REC_RUN_KEPT,	/* in snapshots only: a run that outlives its jobs */
+	MF_REC_FREEZE_SET,	/* nothing is issued for ${subject}, "profile:train", until it is lifted */
+	MF_REC_FREEZE_LIFTED,
 	MF_RECORD_TYPES
 };
 

@@ -364,6 +364,18 @@ put_nonce(struct mf_buf *to, const struct mf_nonce *n)
 	line(to, n->index, &r, n->used_us);
 }
 
+static void
+put_freeze(struct mf_buf *to, const struct mf_freeze *f)
+{
+	struct mf_record r = rec(MF_REC_FREEZE_SET);
+	mf_record_set_str(&r, MF_RS_ACTOR_KIND, "-");
+	mf_record_set_str(&r, MF_RS_SUBJECT, f->subject);
+	mf_record_set_str(&r, MF_RS_REASON, f->reason);
+	if (f->until != 0)
+		mf_record_set_num(&r, MF_RN_UNTIL, f->until);
+	line(to, f->index, &r, f->set_us);
+}
+
 /* Put all of one kind, in the order of their indices. */
 #define PUT_SORTED(type, next, each)                                                \
 	do {                                                                        \
@@ -417,6 +429,8 @@ mf_snapshot_write(const struct mf_state *st, struct mf_buf *to, struct mf_err *e
 	put_creds(to, mf_state_broker_creds(st), "broker", "");
 	MF_LIST_EACH(p, mf_state_nonces(st))
 	put_nonce(to, MF_LIST_ITEM(p, struct mf_nonce, at));
+	MF_LIST_EACH(p, mf_state_freezes(st))
+	put_freeze(to, MF_LIST_ITEM(p, struct mf_freeze, at));
 	mf_buf_put_str(to, "end\n");
 	return mf_buf_check(to, err);
 }

@@ -12,6 +12,7 @@ mf_state_new(struct mf_state **ret_st, struct mf_err *err)
 	mf_list_init(&st->broker_creds);
 	mf_list_init(&st->ended);
 	mf_list_init(&st->nonces);
+	mf_list_init(&st->freezes);
 	mf_list_init(&st->keys);
 	mf_list_init(&st->managed_waiting);
 	mf_list_init(&st->managed_over);
@@ -203,6 +204,7 @@ mf_state_free(struct mf_state *st)
 	free(st->origin);
 	free(st->trust_domain);
 	mf_state_free_nonces(st);
+	mf_state_free_freezes(st);
 	free(st);
 }
 

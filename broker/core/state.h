@@ -165,6 +165,16 @@ struct mf_nonce {
 	struct mf_list at;
 };
 
+/* What nothing is issued for. */
+struct mf_freeze {
+	char *subject;	/* "profile:NAME", "rule:ID", "person:P", "tenant:T" or "all" */
+	char *reason;	/* as the one who froze it said */
+	int64_t set_us; /* wall clock of its record */
+	int64_t until;	/* unix seconds; 0: until it is lifted by hand */
+	uint64_t index;
+	struct mf_list at;
+};
+
 struct mf_state; /* opaque: the tables */
 
 MF_NODISCARD enum mf_status mf_state_new(struct mf_state **ret_st, struct mf_err *err);
@@ -190,6 +200,13 @@ uint64_t mf_state_size(const struct mf_state *st);
 int64_t mf_state_last_us(const struct mf_state *st); /* wall clock of the last record; 0 when none */
 const char *mf_state_origin(const struct mf_state *st);
 const char *mf_state_trust_domain(const struct mf_state *st);
+/* Oldest first: struct mf_freeze.at. */
+const struct mf_list *mf_state_freezes(const struct mf_state *st);
+/* NULL: that is not frozen. */
+const struct mf_freeze *mf_state_freeze(const struct mf_state *st, struct mf_slice subject);
+/* The first that covers what has this profile, rule, person and tenant; NULL: none. */
+const struct mf_freeze *mf_state_frozen(
+    const struct mf_state *st, const char *profile, const char *rule, const char *person, const char *tenant);
 const char *mf_state_policy(const struct mf_state *st); /* sha256 hex of the last policy.loaded, or "" */
 
 /* Look-ups by full id or key; NULL when there is none. */

@@ -395,6 +395,12 @@ job_changed(const struct step *a)
 	return mf_state_apply_job(a->st, a->index, a->r, a->err);
 }
 
+static enum mf_status
+freeze_changed(const struct step *a)
+{
+	return mf_state_apply_freeze(a->st, a->index, a->r, a->err);
+}
+
 /* NULL: a record of keys (state_keys.c). */
 static enum mf_status (*const apply[MF_RECORD_TYPES])(const struct step *) = {
 	[MF_REC_LOG_OPENED] = log_opened,
@@ -432,6 +438,8 @@ static enum mf_status (*const apply[MF_RECORD_TYPES])(const struct step *) = {
 	[MF_REC_MANAGER_STARTED] = job_changed,
 	[MF_REC_MANAGER_ENDED] = job_changed,
 	[MF_REC_RUN_KEPT] = job_changed,
+	[MF_REC_FREEZE_SET] = freeze_changed,
+	[MF_REC_FREEZE_LIFTED] = freeze_changed,
 };
 
 /* Tombstones and spent time: by the records' own clock, so that every replay forgets at the same record. */

@@ -9,9 +9,10 @@ struct mf_state {
 	struct mf_job *jobs, *jobs_by_key;
 	struct mf_lease *leases, *leases_by_key;
 	struct mf_list broker_creds;
-	struct mf_list ended;  /* leases, oldest end first */
-	struct mf_list nonces; /* struct mf_nonce.at, oldest use first */
-	struct mf_list keys;   /* struct mf_key.at, by index */
+	struct mf_list ended;	/* leases, oldest end first */
+	struct mf_list nonces;	/* struct mf_nonce.at, oldest use first */
+	struct mf_list freezes; /* struct mf_freeze.at, oldest first */
+	struct mf_list keys;	/* struct mf_key.at, by index */
 	uint64_t bundle[MF_KEY_BUNDLES];
 	struct mf_managed *managed;
 	struct mf_list managed_waiting, managed_over;
@@ -78,6 +79,10 @@ void mf_key_free(struct mf_key *k);
 MF_NODISCARD enum mf_status
 mf_state_use_nonce(struct mf_state *st, uint64_t index, const struct mf_record *r, struct mf_err *err);
 void mf_state_free_nonces(struct mf_state *st);
+/* state_freezes.c */
+MF_NODISCARD enum mf_status
+mf_state_apply_freeze(struct mf_state *st, uint64_t index, const struct mf_record *r, struct mf_err *err);
+void mf_state_free_freezes(struct mf_state *st);
 void mf_cred_free(struct mf_cred *c);
 void mf_node_free(struct mf_node *n);
 void mf_token_free(struct mf_token *t);

@@ -230,8 +230,8 @@ mf_admin_act(struct mf_grpc_call *c, const struct mf_admin_act *how, const char 
 
 /* ---- removals ---- */
 
-static const ProtobufCMessage *
-pick_removal(const Mayfly__Roles__V1__AdminReply *r, uint64_t *ret_index)
+const ProtobufCMessage *
+mf_admin_pick_removal(const Mayfly__Roles__V1__AdminReply *r, uint64_t *ret_index)
 {
 	*ret_index = r->removal->recorded ? r->removal->record_index : UINT64_MAX;
 	return &r->removal->base;
@@ -253,7 +253,7 @@ fill_end(Mayfly__Roles__V1__AdminCall *call, char *id, void *ctx)
 	call->end_job->match = id;
 }
 
-#define REMOVAL MAYFLY__ROLES__V1__ADMIN_REPLY__WHAT_REMOVAL, pick_removal
+#define REMOVAL MAYFLY__ROLES__V1__ADMIN_REPLY__WHAT_REMOVAL, mf_admin_pick_removal
 /* ${node}: evict, else end a job. */
 static void
 remove_access(struct mf_grpc_call *c, const char *match, char *reason, bool node, bool drain)
@@ -297,7 +297,7 @@ revoke(struct mf_grpc_call *c, const ProtobufCMessage *msg)
 		remove_access(c, q->node, q->reason, true, false);
 		break;
 	default:
-		mf_grpc_finish(c, MF_GRPC_INVALID_ARGUMENT, "revoke what? Name a job or a node");
+		mf_admin_freeze(c, q);
 		break;
 	}
 }
@@ -495,6 +495,8 @@ ACT(get_policy, mf_admin_get_policy);
 ACT(reload_policy, mf_admin_reload_policy);
 ACT(explain_job, mf_admin_explain_job);
 ACT(extend_job, mf_admin_extend_job);
+ACT(unfreeze, mf_admin_unfreeze);
+ACT(list_freezes, mf_admin_list_freezes);
 
 #define METHOD(name, q, r, fn)                                                                             \
 	{                                                                                                  \
@@ -519,6 +521,8 @@ static const struct mf_grpc_method methods[] = {
 	METHOD("GetPolicy", get_policy_request, policy, get_policy),
 	METHOD("ReloadPolicy", reload_policy_request, policy, reload_policy),
 	METHOD("ExplainJob", explain_job_request, explanation, explain_job),
+	METHOD("Unfreeze", unfreeze_request, unfreeze_response, unfreeze),
+	METHOD("ListFreezes", list_freezes_request, list_freezes_response, list_freezes),
 };
 
 /* ---- life ---- */

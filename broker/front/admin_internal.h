@@ -81,6 +81,12 @@ void mf_admin_extend_job(struct mf_grpc_call *c, const ProtobufCMessage *msg);
 /* admin_nodes.c */
 void mf_admin_create_join_token(struct mf_grpc_call *c, const ProtobufCMessage *msg);
 void mf_admin_readmit_node(struct mf_grpc_call *c, const ProtobufCMessage *msg);
+/* admin_freeze.c */
+void mf_admin_freeze(struct mf_grpc_call *c, const Mayfly__Admin__V1__RevokeRequest *q);
+void mf_admin_unfreeze(struct mf_grpc_call *c, const ProtobufCMessage *msg);
+void mf_admin_list_freezes(struct mf_grpc_call *c, const ProtobufCMessage *msg);
+/* admin_api.c */
+const ProtobufCMessage *mf_admin_pick_removal(const Mayfly__Roles__V1__AdminReply *r, uint64_t *ret_index);
 /* admin_policy.c */
 void mf_admin_get_policy(struct mf_grpc_call *c, const ProtobufCMessage *msg);
 void mf_admin_reload_policy(struct mf_grpc_call *c, const ProtobufCMessage *msg);

@@ -27,20 +27,20 @@ mf_engine_admin_fail(struct mf_engine *e, uint64_t call_id, enum mf_status code,
 
 /* ---- credentials as people see them ---- */
 
-struct listing {
+struct removal_listing {
 	Mayfly__Admin__V1__Credential *v[LIST_MAX];
 	size_t n;
 };
 
 static void
-listing_fini(struct listing *l)
+listing_fini(struct removal_listing *l)
 {
 	for (size_t i = 0; i < l->n; i++)
 		mayfly__admin__v1__credential__free_unpacked(l->v[i], NULL);
 }
 
 static void
-list_add(struct listing *out, const struct mf_cred *c, const struct mf_lease *l, const char *node_id)
+list_add(struct removal_listing *out, const struct mf_cred *c, const struct mf_lease *l, const char *node_id)
 {
 	Mayfly__Admin__V1__Credential v = MAYFLY__ADMIN__V1__CREDENTIAL__INIT;
 	char serial[41], instance[MF_STATE_ID_MAX + 16] = "", job[MF_STATE_ID_MAX] = "",
@@ -79,7 +79,7 @@ list_add(struct listing *out, const struct mf_cred *c, const struct mf_lease *l,
 }
 
 static void
-list_lease(struct listing *out, const struct mf_lease *l, struct mf_now now, bool all)
+list_lease(struct removal_listing *out, const struct mf_lease *l, struct mf_now now, bool all)
 {
 	MF_LIST_EACH(p, &l->creds)
 	{
@@ -94,7 +94,7 @@ static void
 list_credentials(struct mf_engine *e, struct mf_now now, uint64_t call_id,
     const Mayfly__Admin__V1__ListCredentialsRequest *q)
 {
-	struct listing *out = calloc(1, sizeof(*out));
+	struct removal_listing *out = calloc(1, sizeof(*out));
 	if (out == NULL) {
 		mf_engine_admin_fail(e, call_id, MF_E_NOMEM, "out of memory");
 		return;
@@ -130,12 +130,19 @@ list_credentials(struct mf_engine *e, struct mf_now now, uint64_t call_id,
 
 /* ---- removals ---- */
 
-struct removal {
-	uint32_t jobs, leases;
-	struct listing *creds;
-	uint64_t index;
-	int64_t until; /* a drain has begun; 0: the end is final */
-};
+struct removal_listing *
+mf_removal_listing_new(void)
+{
+	return calloc(1, sizeof(struct removal_listing));
+}
+
+void
+mf_removal_listing_free(struct removal_listing *l)
+{
+	if (l != NULL)
+		listing_fini(l);
+	free(l);
+}
 
 static uint64_t
 record_request(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__AdminCall *call,
@@ -157,9 +164,9 @@ mf_engine_keep_removal(struct mf_engine *e, const char *what, const char *id)
 		e->ops->removal_kept(e->ctx, mf_slice(line, (size_t)n));
 }
 
-static void
-end_job_now(struct mf_engine *e, struct mf_now now, const struct mf_job *j, const char *reason, bool drain,
-    struct removal *out)
+void
+mf_removal_end_job(struct mf_engine *e, struct mf_now now, const struct mf_job *j, const char *reason,
+    bool drain, struct removal *out)
 {
 	const struct end_reason why = { MAYFLY__AGENT__V1__END_CAUSE__END_OPERATOR, reason, 0, "operator" };
 	MF_LIST_EACH(p, &j->leases)
@@ -191,13 +198,13 @@ evict_now(
 		list_lease(out->creds, MF_LIST_ITEM(p, struct mf_lease, at_node), now, true);
 }
 
-static void
-answer_removal(
+void
+mf_removal_answer(
     struct mf_engine *e, struct mf_now now, uint64_t call_id, const struct removal *done, const char *subject)
 {
 	Mayfly__Roles__V1__AdminReply reply = MAYFLY__ROLES__V1__ADMIN_REPLY__INIT;
 	Mayfly__Admin__V1__RemovalResponse r = MAYFLY__ADMIN__V1__REMOVAL_RESPONSE__INIT;
-	char text[MF_STATE_ID_MAX];
+	char text[256];
 	(void)snprintf(text, sizeof(text), "%s", subject);
 	r.effective = true;
 	r.record_index = done->index;
@@ -242,17 +249,15 @@ remove_access(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__A
 		    "the broker must restart first; the removal is kept and done then");
 		return;
 	}
-	out.creds = calloc(1, sizeof(*out.creds));
+	out.creds = mf_removal_listing_new();
 	if (node)
 		evict_now(e, now, n, reason, &out);
 	else
-		end_job_now(e, now, j, reason, drain, &out);
+		mf_removal_end_job(e, now, j, reason, drain, &out);
 	if (out.index != UINT64_MAX)
 		e->ops->removal_settled(e->ctx, out.index);
-	answer_removal(e, now, call->call_id, &out, full);
-	if (out.creds != NULL)
-		listing_fini(out.creds);
-	free(out.creds);
+	mf_removal_answer(e, now, call->call_id, &out, full);
+	mf_removal_listing_free(out.creds);
 }
 
 void
@@ -265,7 +270,7 @@ mf_engine_redo_removal(struct mf_engine *e, struct mf_now now, struct mf_slice w
 		id = mf_slice_sub(what, drain ? 6 : 4, what.n);
 		const struct mf_job *j = mf_state_job(e->state, id);
 		if (j != NULL && !j->ended)
-			end_job_now(e, now, j, "asked for before the broker restarted", drain, &out);
+			mf_removal_end_job(e, now, j, "asked for before the broker restarted", drain, &out);
 	} else if (mf_slice_starts(what, MF_SLICE_LIT("node "))) {
 		id = mf_slice_sub(what, 5, what.n);
 		const struct mf_node *n = mf_state_node(e->state, id);
@@ -273,6 +278,7 @@ mf_engine_redo_removal(struct mf_engine *e, struct mf_now now, struct mf_slice w
 			evict_now(e, now, n, "asked for before the broker restarted", &out);
 	}
 	mf_engine_redo_key(e, now, what, &out.index);
+	mf_engine_redo_freeze(e, now, what, &out.index);
 	/* What was recorded already, or names nobody, is settled as well. */
 	if (out.index != UINT64_MAX)
 		e->ops->removal_settled(e->ctx, out.index);
@@ -493,7 +499,7 @@ mf_engine_admin_checked(struct mf_engine *e, struct mf_now now, const Mayfly__Ro
 		get_status(e, now, call->call_id);
 		break;
 	default:
-		if (mf_engine_key_admin(e, now, call))
+		if (mf_engine_key_admin(e, now, call) || mf_engine_freeze_admin(e, now, call))
 			break;
 		mf_engine_admin_fail(
 		    e, call->call_id, MF_E_UNSUPPORTED, "this broker does not know that request");

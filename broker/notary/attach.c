@@ -366,6 +366,7 @@ decide(struct mf_engine *e, struct mf_now now, struct asked *q, struct mf_decisi
 	if (j != NULL)
 		req.profile = mf_slice_str(j->profile);
 	mf_policy_decide(e->policy, &req, d);
+	mf_engine_check_frozen(e, TENANT, q->person, d);
 	if (d->permit && q->a->interactive && !d->profile->interactive)
 		mf_engine_overrule(d, "attested.interactive",
 		    "run it as a job, or set interactive: allow in the profile",

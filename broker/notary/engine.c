@@ -264,6 +264,7 @@ mf_engine_start(struct mf_engine *e, struct mf_now now, const char *boot)
 	mf_engine_timers_start(e, now);
 	/* Before broker.started, at which the state forgets jobs that never had an instance. */
 	mf_engine_finish_cut(e, now);
+	mf_engine_freeze_sweep(e, now);
 	(void)mf_engine_record(e, now, &r);
 	e->started = true;
 	mf_engine_keys_start(e, now);
@@ -374,6 +375,7 @@ mf_engine_tick(struct mf_engine *e, struct mf_now now)
 	if (e->policy_unsaid)
 		(void)mf_engine_say_policy(e, now);
 	mf_engine_policy_tick(e, now);
+	mf_engine_freeze_tick(e, now);
 	mf_engine_timers_run(e, now);
 	mf_engine_keys_tick(e, now);
 	mf_release_due(e, now);

@@ -278,6 +278,33 @@ mf_engine_confirm_clock(struct mf_engine *e, struct mf_now now, const Mayfly__Ro
 void mf_engine_believe_clock(struct mf_engine *e, struct mf_now now);
 /* admin.c */
 void mf_engine_admin_fail(struct mf_engine *e, uint64_t call_id, enum mf_status code, const char *text);
+/* What a removal did, for its answer. */
+struct removal {
+	uint32_t jobs, leases;
+	struct removal_listing *creds; /* what was live; NULL: without memory, or not wanted */
+	uint64_t index;		       /* of its last record */
+	int64_t until;		       /* a drain has begun; 0: the end is final */
+};
+struct removal_listing *mf_removal_listing_new(void);
+void mf_removal_listing_free(struct removal_listing *l); /* NULL is a no-op */
+/* An operator's end of ${j}; adds to ${out}. */
+void mf_removal_end_job(struct mf_engine *e, struct mf_now now, const struct mf_job *j, const char *reason,
+    bool drain, struct removal *out);
+/* Answered when its last record is durable. */
+void mf_removal_answer(struct mf_engine *e, struct mf_now now, uint64_t call_id, const struct removal *done,
+    const char *subject);
+
+/* freeze.c: what nothing is issued for */
+/* Overrules ${d} when what it would give is frozen, by that name. */
+void mf_engine_check_frozen(
+    const struct mf_engine *e, const char *tenant, const char *person, struct mf_decision *d);
+bool mf_engine_freeze_admin(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__AdminCall *call);
+/* As mf_engine_redo_removal: "freeze <until> <subject>". */
+void mf_engine_redo_freeze(struct mf_engine *e, struct mf_now now, struct mf_slice what, uint64_t *ret_index);
+/* What a crash left alive of what is frozen. */
+void mf_engine_freeze_sweep(struct mf_engine *e, struct mf_now now);
+/* Freezes whose time is over. */
+void mf_engine_freeze_tick(struct mf_engine *e, struct mf_now now);
 
 /* attest.c */
 /*

@@ -365,6 +365,7 @@ mf_engine_renew(struct mf_engine *e, struct mf_now now, struct session *s, uint6
 	struct mf_decision d;
 	struct mf_policy_request req = { mf_slice_str(l->job->profile), facts, now.wall_us / 1000000 };
 	mf_policy_decide(e->policy, &req, &d);
+	mf_engine_check_frozen(e, l->job->tenant, l->job->person, &d);
 	if (!d.permit) {
 		mf_send_refusal(
 		    e, s->sid, request_id, MAYFLY__AGENT__V1__REFUSAL_CODE__REFUSAL_DENIED, d.told, d.rule);

@@ -380,6 +380,7 @@ mf_engine_mint_jwt(struct mf_engine *e, struct mf_now now, struct session *s, ui
 	struct mf_decision d;
 	struct mf_policy_request req = { mf_slice_str(l->job->profile), facts, now.wall_us / 1000000 };
 	mf_policy_decide(e->policy, &req, &d);
+	mf_engine_check_frozen(e, l->job->tenant, l->job->person, &d);
 	if (!d.permit || slot >= d.profile->n_identities) {
 		static const char gone[] = "the profile no longer has this identity";
 		deny(e, now, s, request_id, l, d.permit ? gone : d.reason, d.permit ? gone : d.told, d.rule);

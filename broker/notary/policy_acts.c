@@ -223,6 +223,7 @@ mf_engine_explain_job(struct mf_engine *e, struct mf_now now, const Mayfly__Role
 	struct mf_decision d;
 	const struct mf_policy_request req = { mf_slice_str(j->profile), f, now.wall_us / 1000000 };
 	mf_policy_decide(e->policy, &req, &d);
+	mf_engine_check_frozen(e, j->tenant, j->person, &d);
 	Mayfly__Roles__V1__AdminReply reply = MAYFLY__ROLES__V1__ADMIN_REPLY__INIT;
 	Mayfly__Admin__V1__Explanation x = MAYFLY__ADMIN__V1__EXPLANATION__INIT;
 	char rule[MF_STATE_ID_MAX], job[MF_STATE_ID_MAX];

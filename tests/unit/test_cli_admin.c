@@ -555,6 +555,63 @@ setup(void **state)
 	return fake_setup(state);
 }
 
+static bool
+wants_freeze(const ProtobufCMessage *req)
+{
+	const Mayfly__Admin__V1__RevokeRequest *r = (const void *)req;
+	return r->what_case == MAYFLY__ADMIN__V1__REVOKE_REQUEST__WHAT_PERSON &&
+	       strcmp(r->person, "unix:alice") == 0 && r->for_s == 7200;
+}
+
+static bool
+wants_unfreeze(const ProtobufCMessage *req)
+{
+	const Mayfly__Admin__V1__UnfreezeRequest *r = (const void *)req;
+	return strcmp(r->kind, "all") == 0 && r->name[0] == '\0';
+}
+
+static void
+test_freeze(void **state)
+{
+	MF_UNUSED(state);
+	Mayfly__Admin__V1__RemovalResponse done = MAYFLY__ADMIN__V1__REMOVAL_RESPONSE__INIT;
+	Mayfly__Admin__V1__UnfreezeResponse up = MAYFLY__ADMIN__V1__UNFREEZE_RESPONSE__INIT;
+	Mayfly__Admin__V1__ListFreezesResponse list = MAYFLY__ADMIN__V1__LIST_FREEZES_RESPONSE__INIT;
+	Mayfly__Admin__V1__Freeze f = MAYFLY__ADMIN__V1__FREEZE__INIT, *fl[] = { &f };
+	char subject[] = "person:unix:alice", all[] = "all", why[] = "stolen laptop";
+	done.effective = done.recorded = 1;
+	done.subject = f.subject = subject;
+	f.reason = why;
+	f.since_us = INT64_C(1800000000000000);
+	up.subject = all;
+	up.record_index = 9;
+	list.freezes = fl;
+	list.n_freezes = 1;
+	struct fake_rule rules[FAKE_RULES] = {
+		{ .m = &mf_cli_revoke, .answers = { &done.base }, .right = wants_freeze },
+		{ .m = &mf_cli_unfreeze_method, .answers = { &up.base }, .right = wants_unfreeze },
+		{ .m = &mf_cli_list_freezes, .answers = { &list.base } }
+	};
+	pid_t pid = fake_start("admin", rules);
+	assert_int_equal(cli("revoke", "--person", "unix:alice", "--for", "2h", NULL), 0);
+	assert_out("person:unix:alice\neffective: nothing of it was open");
+	assert_err(
+	    "frozen: nothing is issued for it until `mayfly unfreeze --person unix:alice`, or the time");
+	assert_int_equal(cli("unfreeze", "--all", NULL), 0);
+	assert_out("all\nlifted: ");
+	assert_out("recorded: record 9\n");
+	assert_int_equal(cli("freeze", "ls", NULL), 0);
+	assert_out("stolen laptop");
+	assert_int_equal(cli("revoke", NULL), 2);
+	assert_err("say what to revoke, one of: --job J");
+	assert_int_equal(cli("revoke", "--all", "--job", job1, NULL), 2);
+	assert_int_equal(cli("revoke", "--job", job1, "--for", "2h", NULL), 2);
+	assert_err("does not come back");
+	assert_int_equal(cli("revoke", "--all", "--for", "1ms", NULL), 2);
+	assert_int_equal(cli("unfreeze", "--all", "--rule", "x", NULL), 2);
+	fake_stop(pid);
+}
+
 int
 main(void)
 {
@@ -569,6 +626,7 @@ main(void)
 		cmocka_unit_test(test_credential_and_status),
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_key_removals),
+		cmocka_unit_test(test_freeze),
 	};
 	return cmocka_run_group_tests(tests, setup, fake_teardown);
 }

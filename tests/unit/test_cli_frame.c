@@ -204,7 +204,7 @@ test_usage(void **state)
 	assert_err("--timeout: must be a duration");
 	assert_int_equal(cli("run", NULL), 2);
 	assert_int_equal(cli("revoke", NULL), 2);
-	assert_err("--job J or --node N");
+	assert_err("one of: --job J, --node N, --profile P");
 	assert_int_equal(cli("revoke", "--job", "a", "--node", "b", NULL), 2);
 	assert_int_equal(cli("svid", "fetch", "--with-key", NULL), 2);
 	assert_err("--with-key needs -o json");

@@ -137,6 +137,28 @@ end_job(struct rig *r)
 	act(r, &call);
 }
 
+static char kind[] = "profile", other[] = "nobody-has-it";
+
+static void
+freeze(struct rig *r)
+{
+	REQUEST(FreezeRequest, FREEZE_REQUEST, freeze, FREEZE);
+	q.kind = kind;
+	q.name = other;
+	q.reason = why;
+	act(r, &call);
+}
+
+static void
+unfreeze(struct rig *r)
+{
+	REQUEST(UnfreezeRequest, UNFREEZE_REQUEST, unfreeze, UNFREEZE);
+	q.kind = kind;
+	q.name = other;
+	q.reason = why;
+	act(r, &call);
+}
+
 static void
 evict_node(struct rig *r)
 {
@@ -186,7 +208,8 @@ static const struct {
 } cases[] = { { "create_join_token", create_join_token }, { "reload_policy", reload_policy },
 	{ "extend_job", extend_job }, { "end_job", end_job }, { "evict_node", evict_node },
 	{ "readmit_node", readmit_node }, { "prepare_key", prepare_key }, { "activate_key", activate_key },
-	{ "taint_key", taint_key }, { "revoke_key", revoke_key }, { "confirm_clock", confirm_clock } };
+	{ "freeze", freeze }, { "unfreeze", unfreeze }, { "taint_key", taint_key },
+	{ "revoke_key", revoke_key }, { "confirm_clock", confirm_clock } };
 
 /* Does one of the records since ${from} name who acted? */
 static bool

@@ -1,4 +1,4 @@
-/* Nodes in the admin API of the broker's front: who is there, showing one, letting one in again. */
+/* The admin API of the broker's front: nodes (who is there, showing one, letting one in again); what is frozen. */
 #include <stdio.h>
 
 #include "front_world.h"
@@ -145,12 +145,72 @@ test_node_show_and_readmit(void **state)
 	assert_int_equal(u.code, MF_GRPC_INTERNAL);
 }
 
+/* Each kind of freeze reaches the notary as what it is. */
+static void
+test_freezes(void **state)
+{
+	struct fw *w = *state;
+	static struct fw_client c;
+	struct fw_unary u;
+	char name[] = "train", reason[] = "leaked", kind[] = "rule";
+	static const char *const kinds[] = { "profile", "rule", "person", "tenant", "all" };
+	serve(w, &c);
+	for (size_t i = 0; i < MF_COUNT(kinds); i++) {
+		Mayfly__Admin__V1__RevokeRequest q = MAYFLY__ADMIN__V1__REVOKE_REQUEST__INIT;
+		q.what_case =
+		    (Mayfly__Admin__V1__RevokeRequest__WhatCase)(MAYFLY__ADMIN__V1__REVOKE_REQUEST__WHAT_PROFILE +
+								 (int)i);
+		q.profile = name; /* one member of a union for the first four */
+		if (i == 4)
+			q.all = true;
+		q.reason = reason;
+		q.for_s = 60;
+		mf_fw_call(&c, "Revoke", &q.base, &ADMIN(removal_response), &u);
+		FW_UNTIL(w, mf_fn_count(w, MF_MSG_ADMIN_CALL) == i + 1);
+		assert_int_equal(last_call(w)->what_case, MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_FREEZE);
+		assert_string_equal(last_call(w)->freeze->kind, kinds[i]);
+		assert_string_equal(last_call(w)->freeze->name, i == 4 ? "" : "train");
+		assert_string_equal(last_call(w)->freeze->reason, "leaked");
+		assert_int_equal(last_call(w)->freeze->for_s, 60);
+		mf_fn_fail(&w->n, last_call(w)->call_id, "wrong_state", "no");
+		FW_UNTIL(w, u.over);
+	}
+	Mayfly__Admin__V1__UnfreezeRequest q = MAYFLY__ADMIN__V1__UNFREEZE_REQUEST__INIT;
+	Mayfly__Roles__V1__AdminReply m = MAYFLY__ROLES__V1__ADMIN_REPLY__INIT;
+	Mayfly__Admin__V1__UnfreezeResponse done = MAYFLY__ADMIN__V1__UNFREEZE_RESPONSE__INIT;
+	q.kind = kind;
+	q.name = name;
+	mf_fw_call(&c, "Unfreeze", &q.base, &ADMIN(unfreeze_response), &u);
+	FW_UNTIL(w, mf_fn_count(w, MF_MSG_ADMIN_CALL) == 6);
+	assert_string_equal(last_call(w)->unfreeze->kind, "rule");
+	done.subject = kind;
+	m.call_id = last_call(w)->call_id;
+	m.what_case = MAYFLY__ROLES__V1__ADMIN_REPLY__WHAT_UNFROZEN;
+	m.unfrozen = &done;
+	mf_fn_say(w, MF_MSG_ADMIN_REPLY, &m.base);
+	FW_UNTIL(w, u.over);
+	assert_int_equal(u.code, MF_GRPC_OK);
+	mf_fw_unary_fini(&u);
+	Mayfly__Admin__V1__ListFreezesRequest l = MAYFLY__ADMIN__V1__LIST_FREEZES_REQUEST__INIT;
+	Mayfly__Admin__V1__ListFreezesResponse none = MAYFLY__ADMIN__V1__LIST_FREEZES_RESPONSE__INIT;
+	mf_fw_call(&c, "ListFreezes", &l.base, &ADMIN(list_freezes_response), &u);
+	FW_UNTIL(w, mf_fn_count(w, MF_MSG_ADMIN_CALL) == 7);
+	m.call_id = last_call(w)->call_id;
+	m.what_case = MAYFLY__ROLES__V1__ADMIN_REPLY__WHAT_FREEZES;
+	m.freezes = &none;
+	mf_fn_say(w, MF_MSG_ADMIN_REPLY, &m.base);
+	FW_UNTIL(w, u.over);
+	assert_int_equal(u.code, MF_GRPC_OK);
+	mf_fw_unary_fini(&u);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_who_is_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_node_show_and_readmit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_freezes, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

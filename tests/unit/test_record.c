@@ -70,6 +70,8 @@ static const struct {
 	{ MF_REC_MANAGER_STARTED, "manager.started", "boot broker id job.key node.id origin", false },
 	{ MF_REC_MANAGER_ENDED, "manager.ended", "boot broker cause id job.key node.id origin", true },
 	{ MF_REC_RUN_KEPT, "run.kept", "boot broker id job.id job.profile job.run origin", false },
+	{ MF_REC_FREEZE_SET, "freeze.set", "actor.kind boot broker id origin subject", true },
+	{ MF_REC_FREEZE_LIFTED, "freeze.lifted", "actor.kind boot broker id origin subject", false },
 };
 
 static const struct {
