@@ -113,14 +113,7 @@ make(struct making *m, const struct mf_admins_conf *c, int *ret_fd, struct mf_er
 		return mf_buf_check(&packed, err);
 	if (n > 0)
 		(void)mayfly__roles__v1__admin_access__pack(&m->msg, to);
-	int fd = -1;
-	MF_TRY(mf_broker_memfd("mayfly-admins", &fd, err));
-	if (n > 0 && pwrite(fd, packed.p, n, 0) != (ssize_t)n) {
-		(void)close(fd);
-		return MF_FAIL(err, MF_E_IO, "admins: no memory to hand them over");
-	}
-	*ret_fd = fd;
-	return MF_OK;
+	return mf_broker_hand_over("mayfly-admins", mf_buf_slice(&packed), ret_fd, err);
 }
 
 enum mf_status

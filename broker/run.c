@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "broker/admins.h"
+#include "broker/cloud.h"
 #include "broker/init.h"
 #include "broker/sources.h"
 #include "os/build_id.h"
@@ -98,6 +99,17 @@ give_admins(struct broker *b, struct mf_err *err)
 	return give(b->sup, FRONT, "admins", fd, err);
 }
 
+/* Where cloud tokens come from: to the notary what it decides by. */
+static enum mf_status
+give_cloud(struct broker *b, struct mf_err *err)
+{
+	int fd = -1;
+	if (b->conf->cloud_targets.n == 0 && b->conf->oidc.issuer[0] == '\0')
+		return MF_OK;
+	MF_TRY(mf_broker_cloud(b->conf, false, &fd, err));
+	return give(b->sup, NOTARY, "cloud", fd, err);
+}
+
 /* Bundles of other trust domains. */
 static enum mf_status
 give_foreign(struct broker *b, struct mf_err *err)
@@ -148,6 +160,7 @@ give_configs(void *ctx, struct mf_supervisor *sup, struct mf_err *err)
 	MF_TRY(give_config(b, "policy", b->conf->policy, err));
 	MF_TRY(give_admins(b, err));
 	MF_TRY(give_foreign(b, err));
+	MF_TRY(give_cloud(b, err));
 	MF_TRY(give_config(b, "signers", b->conf->admin_signers.file, err));
 	MF_TRY(give_upstream(b, err));
 	if (node_attestor(b->conf) != NULL)

@@ -54,6 +54,19 @@ mf_broker_memfd(const char *name, int *ret_fd, struct mf_err *err)
 	return MF_OK;
 }
 
+enum mf_status
+mf_broker_hand_over(const char *name, struct mf_slice bytes, int *ret_fd, struct mf_err *err)
+{
+	int fd = -1;
+	MF_TRY(mf_broker_memfd(name, &fd, err));
+	if (bytes.n > 0 && pwrite(fd, bytes.p, bytes.n, 0) != (ssize_t)bytes.n) {
+		(void)close(fd);
+		return MF_FAIL(err, MF_E_IO, "%s: no memory to hand it over: %s", name, strerror(errno));
+	}
+	*ret_fd = fd;
+	return MF_OK;
+}
+
 /* A passphrase comes once, by a pipe; the notary may need it again after a restart. */
 static enum mf_status
 keep_passphrase(int from, int *ret_fd, struct mf_err *err)
@@ -246,14 +259,7 @@ mf_broker_foreign(const struct mf_broker_conf *conf, int *ret_fd, struct mf_err 
 		mf_buf_put_slice(&all, mf_buf_slice(&one));
 	}
 	MF_TRY(mf_buf_check(&all, err));
-	int fd = -1;
-	MF_TRY(mf_broker_memfd("mayfly-foreign", &fd, err));
-	if (all.n > 0 && pwrite(fd, all.p, all.n, 0) != (ssize_t)all.n) {
-		(void)close(fd);
-		return MF_FAIL(err, MF_E_IO, "keep the foreign bundles: %s", strerror(errno));
-	}
-	*ret_fd = fd;
-	return MF_OK;
+	return mf_broker_hand_over("mayfly-foreign", mf_buf_slice(&all), ret_fd, err);
 }
 
 bool

@@ -22,6 +22,9 @@ mf_broker_open_file(const char *path, mode_t forbidden, int *ret_fd, struct mf_e
 bool mf_broker_policy_ok(const struct mf_broker_conf *conf, struct mf_buf *to);
 /* An empty memfd, mode 0600. */
 MF_NODISCARD enum mf_status mf_broker_memfd(const char *name, int *ret_fd, struct mf_err *err);
+/* The same with ${bytes} in it. */
+MF_NODISCARD enum mf_status
+mf_broker_hand_over(const char *name, struct mf_slice bytes, int *ret_fd, struct mf_err *err);
 /*
  * The KEK as the configuration says: a file that can be read again from its start. *ret_kind is "raw" or
  * "passphrase". A passphrase descriptor is read to its end and closed: once per process.

@@ -101,5 +101,6 @@
 #define MF_LIM_SIGNERS_FILE 65536u	      /* bytes of that file */
 #define MF_LIM_APPROVALS 16u		      /* signatures of one admin act */
 #define MF_LIM_ADMIN_TEXT 65536u	      /* bytes of the text that is signed */
+#define MF_LIM_CLOUD_TARGETS 64u	      /* cloud_targets of one broker */
 #define MF_LIM_CERT_SUBJECT 1024u	      /* bytes of a client certificate's subject as text */
 #endif

@@ -34,6 +34,12 @@ static const struct mf_conf_field user_fields[] = {
 	    .check = mf_conf_check_user,
 	    .def = "mayfly-verifier",
 	    .help = "Unix user of the verifiers of node evidence, when started as root" },
+	{ .key = "courier",
+	    .type = MF_CONF_STRING,
+	    .at = AT(users.courier) - AT(users),
+	    .check = mf_conf_check_user,
+	    .def = "mayfly-courier",
+	    .help = "Unix user of the courier, which speaks to clouds, when started as root" },
 };
 static const struct mf_conf_schema user_schema = { user_fields, MF_COUNT(user_fields),
 	sizeof(((struct mf_broker_conf *)0)->users), false };
@@ -198,6 +204,12 @@ static const struct mf_conf_field fields[] = {
 	    .sub = &foreign_schema,
 	    .help = "a list of {trust_domain: TD, file: PATH}: bundles of other trust domains; read again at "
 		    "a reload" },
+	{ .key = "oidc", .type = MF_CONF_OBJECT, .at = AT(oidc), .sub = &mf_cloud_conf_oidc_schema },
+	{ .key = "cloud_targets",
+	    .type = MF_CONF_OBJECTS,
+	    .at = AT(cloud_targets),
+	    .max = MF_LIM_CLOUD_TARGETS,
+	    .sub = &mf_cloud_conf_target_schema },
 	STRING(persons, .check = mf_conf_check_path, .help = "persons file; empty for none"),
 	DURATION(lease_ttl, lease_ttl_ms, 1 * SECOND, DAY, .def = "5m",
 	    .help = "silence of an agent after which its leases are suspended"),
@@ -303,6 +315,7 @@ check_whole(const struct mf_broker_conf *c, struct mf_problems *problems)
 	if ((c->admin_signers.required > 0) != (c->admin_signers.file[0] != '\0'))
 		mf_problems_add(problems, place_of(c->doc, "admin_signers"),
 		    "`admin_signers` needs both: `required`, how many persons sign, and `file`, their keys");
+	mf_cloud_conf_check(&c->oidc, &c->cloud_targets, problems);
 	bool cert = c->upstream_ca.cert[0] != '\0';
 	if (cert != (c->upstream_ca.key[0] != '\0') || (!cert && c->upstream_ca.bundle[0] != '\0'))
 		mf_problems_add(problems, place_of(c->doc, "upstream_ca"),

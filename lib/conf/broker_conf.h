@@ -6,6 +6,7 @@
  */
 #ifndef MF_CONF_BROKER_CONF_H
 #define MF_CONF_BROKER_CONF_H
+#include "conf/cloud_conf.h"
 #include "conf/schema.h"
 
 #define MF_BROKER_CONF_FILE "/etc/mayfly/broker.yaml"
@@ -38,11 +39,13 @@ struct mf_broker_conf {
 	const char *admins;		/* file: roles of those who come that way; "": nobody */
 	const char *metrics_listen;	/* /metrics, /healthz, /readyz; "" turns it off */
 	const char *policy, *persons;	/* files; persons "" for none */
-	struct mf_conf_items foreign;	/* struct mf_broker_foreign: whom jobs may know beside our own */
-	uint64_t lease_ttl_ms;		/* silence of an agent beyond this suspends its leases */
-	uint64_t heartbeat_ms;		/* asked of agents; at most a third of lease_ttl */
-	uint64_t manager_wait_ms;	/* for a manager's word when all instances of its job have ended */
-	uint64_t node_ttl_ms;		/* lifetime of a node's SVID */
+	struct mf_cloud_conf_oidc oidc;
+	struct mf_conf_items cloud_targets; /* struct mf_cloud_conf_target */
+	struct mf_conf_items foreign;	    /* struct mf_broker_foreign: whom jobs may know beside our own */
+	uint64_t lease_ttl_ms;		    /* silence of an agent beyond this suspends its leases */
+	uint64_t heartbeat_ms;		    /* asked of agents; at most a third of lease_ttl */
+	uint64_t manager_wait_ms; /* for a manager's word when all instances of its job have ended */
+	uint64_t node_ttl_ms;	  /* lifetime of a node's SVID */
 	struct {
 		int64_t required; /* signatures of acts that add access; 0: none */
 		const char *file; /* OpenSSH's allowed signers */
@@ -61,8 +64,8 @@ struct mf_broker_conf {
 	int64_t signer_threads;
 	uint64_t wal_segment_bytes;
 	struct {
-		const char *front, *notary,
-		    *verifier; /* Unix users of the roles; used when started as root */
+		const char *front, *notary, *verifier,
+		    *courier; /* Unix users of the roles; used when started as root */
 	} users;
 	/* Where the key that seals the state comes from: exactly one is set. */
 	struct {

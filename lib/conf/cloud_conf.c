@@ -1,0 +1,144 @@
+#include "conf/cloud_conf.h"
+
+#include "codec/url.h"
+
+const char *const mf_cloud_conf_backends[] = { "aws-sts", "oauth", NULL };
+
+static const char *
+check_url(struct mf_slice v)
+{
+	struct mf_url u;
+	if (v.n > 0 && mf_url_parse(v, &u, NULL) != MF_OK)
+		return "must be a URL such as https://sts.eu-central-1.amazonaws.com/, without user and "
+		       "fragment";
+	return NULL;
+}
+
+/* It is compared byte for byte by whoever trusts it. */
+static const char *
+check_issuer(struct mf_slice v)
+{
+	struct mf_url u;
+	if (v.n > 0 && (mf_url_parse(v, &u, NULL) != MF_OK || u.query.n > 0 || v.p[v.n - 1] == '/'))
+		return "must be a URL such as https://oidc.example.org/td1, without query and \"/\" at its "
+		       "end";
+	return NULL;
+}
+
+static const char *
+check_region(struct mf_slice v)
+{
+	return v.n == 0 ? NULL : mf_conf_check_name(v);
+}
+
+static const char *
+check_path_or_none(struct mf_slice v)
+{
+	return v.n == 0 ? NULL : mf_conf_check_path(v);
+}
+
+static const struct mf_conf_field oidc_fields[] = {
+	{ .key = "issuer",
+	    .type = MF_CONF_STRING,
+	    .at = offsetof(struct mf_cloud_conf_oidc, issuer),
+	    .check = check_issuer,
+	    .help = "the issuer that clouds trust: a public https URL that serves our keys; never changed" },
+};
+const struct mf_conf_schema mf_cloud_conf_oidc_schema =
+    MF_CONF_SCHEMA(oidc_fields, struct mf_cloud_conf_oidc);
+
+#define TEXT(member, ...)                                                                                    \
+	{                                                                                                    \
+		.key = #member, .type = MF_CONF_STRING, .at = offsetof(struct mf_cloud_conf_target, member), \
+		.max = MF_URL_MAX, __VA_ARGS__                                                               \
+	}
+
+static const struct mf_conf_field target_fields[] = {
+	TEXT(name, .required = true, .check = mf_conf_check_name, .help = "what policy calls it"),
+	{ .key = "backend",
+	    .type = MF_CONF_ENUM,
+	    .at = offsetof(struct mf_cloud_conf_target, backend),
+	    .required = true,
+	    .words = mf_cloud_conf_backends,
+	    .help = "how to speak to it" },
+	TEXT(endpoint, .required = true, .min = 1, .check = check_url,
+	    .help = "URL: STS, or the token endpoint of an authorization server"),
+	TEXT(admin_endpoint, .check = check_url,
+	    .help = "aws-sts: URL of IAM, for revocations; empty: endpoint (Ceph, MinIO)"),
+	TEXT(region, .check = check_region, .help = "aws-sts: for signatures and for jobs (AWS_REGION)"),
+	TEXT(audience, .help = "of our assertions; empty: what the backend uses"),
+	TEXT(revoker_role,
+	    .help = "aws-sts: ARN of the role that may write deny lists, assumed by the broker"),
+	TEXT(client_id, .help = "oauth: our client"),
+	TEXT(flow, .help = "oauth: token-exchange, jwt-bearer or client-credentials"),
+	TEXT(client_auth, .help = "oauth: private_key_jwt, tls_client_auth or none"),
+	TEXT(revocation_endpoint, .check = check_url, .help = "oauth: URL of RFC 7009; empty: none"),
+	TEXT(introspection_endpoint, .check = check_url, .help = "oauth: URL of RFC 7662; empty: none"),
+	TEXT(ca_file, .check = check_path_or_none,
+	    .help = "CA certificates (PEM) trusted instead of the system's; read again at a reload"),
+	TEXT(service_endpoint, .check = check_url, .help = "what jobs use (AWS_ENDPOINT_URL); empty: none"),
+	TEXT(issuer, .check = check_issuer, .help = "of assertions for this target; empty: oidc.issuer"),
+	{ .key = "loopback",
+	    .type = MF_CONF_BOOL,
+	    .at = offsetof(struct mf_cloud_conf_target, loopback),
+	    .def = "false",
+	    .help = "it is on this machine: loopback addresses may be connected to, there also without TLS" },
+	{ .key = "deny_bytes",
+	    .type = MF_CONF_INT,
+	    .at = offsetof(struct mf_cloud_conf_target, deny_bytes),
+	    .min = 0,
+	    .max = 65536,
+	    .def = "0",
+	    .help = "aws-sts: room that our deny list may take in a role; 0: 10240" },
+	TEXT(revoker_key_file, .check = check_path_or_none,
+	    .help =
+		"aws-sts: root-only file ACCESS:SECRET, where no role can write deny lists; read again at a "
+		"reload"),
+	TEXT(client_cert, .check = check_path_or_none,
+	    .help = "oauth: our certificate for tls_client_auth, PEM; read again at a reload"),
+	TEXT(client_key, .check = check_path_or_none, .help = "oauth: its key, PEM, readable by root only"),
+	{ .type = MF_CONF_SELF, .at = offsetof(struct mf_cloud_conf_target, self) },
+};
+const struct mf_conf_schema mf_cloud_conf_target_schema =
+    MF_CONF_SCHEMA(target_fields, struct mf_cloud_conf_target);
+
+static void
+check_plain(const struct mf_cloud_conf_target *t, struct mf_problems *problems)
+{
+	const struct {
+		const char *key, *url;
+	} all[] = { { "endpoint", t->endpoint }, { "admin_endpoint", t->admin_endpoint },
+		{ "revocation_endpoint", t->revocation_endpoint },
+		{ "introspection_endpoint", t->introspection_endpoint } };
+	for (size_t i = 0; i < MF_COUNT(all); i++) {
+		struct mf_url u;
+		if (all[i].url[0] != '\0' && mf_url_parse(mf_slice_str(all[i].url), &u, NULL) == MF_OK &&
+		    !u.https && !t->loopback)
+			mf_problems_add(problems, mf_yaml_place(t->self),
+			    "`%s`: `%s` must be https; http is for counterparts on this machine, with "
+			    "`loopback: true`",
+			    t->name, all[i].key);
+	}
+}
+
+void
+mf_cloud_conf_check(
+    const struct mf_cloud_conf_oidc *oidc, const struct mf_conf_items *targets, struct mf_problems *problems)
+{
+	const struct mf_cloud_conf_target *t = targets->v;
+	for (size_t i = 0; i < targets->n; i++) {
+		for (size_t k = 0; k < i; k++)
+			if (strcmp(t[i].name, t[k].name) == 0)
+				mf_problems_add(problems, mf_yaml_place(t[i].self),
+				    "`cloud_targets`: `%s` is named twice", t[i].name);
+		check_plain(&t[i], problems);
+		if (oidc->issuer[0] == '\0' && t[i].issuer[0] == '\0')
+			mf_problems_add(problems, mf_yaml_place(t[i].self),
+			    "`%s` needs an issuer for our assertions: set `oidc: {issuer: URL}`, or `issuer` "
+			    "here",
+			    t[i].name);
+		if ((t[i].client_cert[0] == '\0') != (t[i].client_key[0] == '\0'))
+			mf_problems_add(problems, mf_yaml_place(t[i].self),
+			    "`%s` needs both `client_cert` and `client_key`, or neither", t[i].name);
+	}
+}
