@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "broker/sources.h"
+#include "broker/backends/token_backend.h"
 #include "os/secure_file.h"
 
 #include "roles.pb-c.h"
@@ -96,6 +97,9 @@ static enum mf_status
 make_target(struct making *m, const struct mf_cloud_conf_target *t, bool secrets, struct mf_err *err)
 {
 	put_words(&m->msg, t);
+	const struct mf_token_backend *b = mf_token_backend_find(m->msg.backend);
+	MF_TRY(
+	    b == NULL ? MF_FAIL(err, MF_E_UNSUPPORTED, "no backend of that name") : b->check(&m->msg, err));
 	MF_TRY(read_file(t->ca_file, MF_FILE_NO_WRITERS, &m->ca, err));
 	m->msg.ca_pem = m->ca.n == 0 ? m->msg.ca_pem : text(mf_buf_cstr(&m->ca));
 	if (m->msg.ca_pem == NULL || strlen(m->msg.ca_pem) != m->ca.n)

@@ -21,6 +21,7 @@
 #define NOTARY "notary"
 #define FRONT "broker-front"
 #define VERIFIER "verifier"
+#define COURIER "courier"
 #define VERIFIERS 8u	   /* the notary asks for half of it; those that end now count, too */
 #define VERIFIER_MS 15000u /* the notary gives up before */
 
@@ -99,7 +100,7 @@ give_admins(struct broker *b, struct mf_err *err)
 	return give(b->sup, FRONT, "admins", fd, err);
 }
 
-/* Where cloud tokens come from: to the notary what it decides by. */
+/* Where cloud tokens come from: to the notary what it decides by, to the courier also the keys. */
 static enum mf_status
 give_cloud(struct broker *b, struct mf_err *err)
 {
@@ -107,7 +108,11 @@ give_cloud(struct broker *b, struct mf_err *err)
 	if (b->conf->cloud_targets.n == 0 && b->conf->oidc.issuer[0] == '\0')
 		return MF_OK;
 	MF_TRY(mf_broker_cloud(b->conf, false, &fd, err));
-	return give(b->sup, NOTARY, "cloud", fd, err);
+	MF_TRY(give(b->sup, NOTARY, "cloud", fd, err));
+	if (b->conf->cloud_targets.n == 0)
+		return MF_OK;
+	MF_TRY(mf_broker_cloud(b->conf, true, &fd, err));
+	return give(b->sup, COURIER, "cloud", fd, err);
 }
 
 /* Bundles of other trust domains. */
@@ -265,6 +270,8 @@ give_options(struct broker *b, bool debug, struct mf_err *err)
 	const struct mf_broker_conf *c = b->conf;
 	const char *advertise = c->advertise[0] == '\0' ? c->listen : c->advertise;
 	static const char *const both[] = { NOTARY, FRONT };
+	if (debug && c->cloud_targets.n > 0)
+		MF_TRY(mf_supervisor_opt(b->sup, COURIER, "log_debug", "1", err));
 	for (size_t i = 0; i < MF_COUNT(both); i++) {
 		MF_TRY(mf_supervisor_opt(b->sup, both[i], "trust_domain", c->trust_domain, err));
 		MF_TRY(mf_supervisor_opt(b->sup, both[i], "broker_id", c->broker_id, err));
@@ -310,9 +317,11 @@ prepare(struct broker *b, bool debug, struct mf_err *err)
 enum mf_status
 mf_broker_run(const struct mf_broker_conf *conf, bool debug, struct mf_err *err)
 {
-	static const char *const front_links[] = { NOTARY, NULL };
+	static const char *const notary_links[] = { NOTARY, NULL };
 	const struct mf_role_spec notary = { NOTARY, conf->users.notary, MF_BROKER_NOTARY_UID, NULL };
-	const struct mf_role_spec front = { FRONT, conf->users.front, MF_BROKER_FRONT_UID, front_links };
+	const struct mf_role_spec front = { FRONT, conf->users.front, MF_BROKER_FRONT_UID, notary_links };
+	const struct mf_role_spec courier = { COURIER, conf->users.courier, MF_BROKER_COURIER_UID,
+		notary_links };
 	const struct mf_helper_spec verifier = { .role = { VERIFIER, conf->users.verifier,
 						     MF_BROKER_VERIFIER_UID, NULL },
 		.by = NOTARY,
@@ -323,6 +332,8 @@ mf_broker_run(const struct mf_broker_conf *conf, bool debug, struct mf_err *err)
 	MF_TRY(mf_supervisor_add(sup, &notary, err));
 	MF_TRY(mf_supervisor_add(sup, &front, err));
 	MF_TRY(mf_supervisor_tells_logins(sup, FRONT, err));
+	if (conf->cloud_targets.n > 0)
+		MF_TRY(mf_supervisor_add(sup, &courier, err));
 	if (node_attestor(conf) != NULL)
 		MF_TRY(mf_supervisor_helper(sup, &verifier, err));
 	struct broker b = { .conf = conf, .sup = sup, .state_fd = -1 };

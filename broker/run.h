@@ -8,7 +8,8 @@
  *                 signer_threads; reloads of policy and persons
  *   broker-front  descriptors db (directory), agents, admin, metrics (listening sockets); options trust_domain
  *                 broker_id advertise admin_uids (comma list) admin_gid (absent: no group)
- *   link          notary and broker-front, by their names
+ *   courier       descriptor cloud (with keys); reloads of it. Only where cloud_targets are configured
+ *   link          notary and courier; notary and broker-front, by their names
  * Absent configuration leaves the descriptor or option out.
  */
 #ifndef MF_BROKER_RUN_H
@@ -20,6 +21,7 @@
 #define MF_BROKER_NOTARY_UID 60801u
 #define MF_BROKER_FRONT_UID 60802u
 #define MF_BROKER_VERIFIER_UID 60804u
+#define MF_BROKER_COURIER_UID 60806u
 
 /* Until SIGTERM or SIGINT. ${debug}: roles log debug lines. ${conf} outlives the call. */
 MF_NODISCARD enum mf_status mf_broker_run(const struct mf_broker_conf *conf, bool debug, struct mf_err *err);

@@ -9,7 +9,7 @@ set -eu
 
 # shellcheck disable=SC2034 # read by name, below
 build='gcc libc6-dev cmake ninja-build pkg-config protobuf-compiler protobuf-c-compiler libprotobuf-c-dev
-libevent-dev libnghttp2-dev libjansson-dev libssl-dev libsqlite3-dev libyaml-dev libseccomp-dev libcap-ng-dev
+libcurl4-openssl-dev libevent-dev libnghttp2-dev libjansson-dev libssl-dev libsqlite3-dev libyaml-dev libseccomp-dev libcap-ng-dev
 uthash-dev openssl'
 # shellcheck disable=SC2034
 demo='nginx postgresql python3 python3-sklearn python3-psycopg2 util-linux'

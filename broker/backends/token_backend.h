@@ -57,7 +57,8 @@ struct mf_http_request {
 struct mf_http_reply {
 	unsigned status;       /* 0: no reply */
 	const char *transport; /* without a reply: why */
-	bool sent;	       /* the request may have reached the provider: the outcome is unknown */
+	bool refused; /* not for this moment only: TLS does not verify, or the address may not be spoken to */
+	bool sent;    /* the request may have reached the provider: the outcome is unknown */
 	uint32_t retry_after_s;
 	const char *date;     /* of the reply, for "clock"; may be NULL */
 	struct mf_slice body; /* capped */
@@ -85,7 +86,7 @@ struct mf_token_backend {
 	/* Is the target whole? MF_E_INVALID names the key and the cure. */
 	enum mf_status (*check)(const Mayfly__Roles__V1__CloudTarget *t, struct mf_err *err);
 	/*
-	 * Notary. Append the provider's form of ${s} to ${to}; ${not_after} > 0: permissions end then. MF_E_LIMIT: it has
+	 * Notary. Append the provider's form of ${s} to ${to}; ${not_after} > 0: permissions end then. MF_E_TOOBIG: it has
 	 * no room for it; MF_E_INVALID: it cannot say this.
 	 */
 	enum mf_status (*render_scope)(const Mayfly__Roles__V1__CloudTarget *t, const struct mf_scope *s,

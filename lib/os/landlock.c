@@ -98,15 +98,23 @@ add_paths(int set, const struct mf_confinement *c, const struct mf_confine_env *
 }
 
 static enum mf_status
+add_port(int set, uint16_t port, struct mf_err *err)
+{
+	struct ll_port p = { .allowed = LL_NET_CONNECT, .port = port };
+	if (port != 0 && syscall(SYS_landlock_add_rule, set, LL_RULE_PORT, &p, 0) != 0)
+		return MF_FAIL(err, MF_E_IO, "Landlock rule for port %u: %s", port, strerror(errno));
+	return MF_OK;
+}
+
+static enum mf_status
 fill_and_restrict(int set, const struct mf_confinement *c, const struct mf_confine_env *env,
     const struct ll_ruleset *handled, struct mf_err *err)
 {
 	MF_TRY(add_paths(set, c, env, handled->fs, err));
-	if (c->connects && env->connect_port != 0 && handled->net != 0) {
-		struct ll_port p = { .allowed = LL_NET_CONNECT, .port = env->connect_port };
-		if (syscall(SYS_landlock_add_rule, set, LL_RULE_PORT, &p, 0) != 0)
-			return MF_FAIL(err, MF_E_IO, "Landlock rule for port %u: %s", env->connect_port,
-			    strerror(errno));
+	if (c->connects && handled->net != 0) {
+		MF_TRY(add_port(set, env->connect_port, err));
+		for (size_t i = 0; i < env->more_port_count; i++)
+			MF_TRY(add_port(set, env->more_ports[i], err));
 	}
 	if (syscall(SYS_landlock_restrict_self, set, 0) != 0)
 		return MF_FAIL(err, MF_E_IO, "Landlock: %s", strerror(errno));

@@ -91,7 +91,7 @@ static const struct mf_syscall_rule dials_rules[] = {
 	WHEN("socket", "AF_INET6, stream, default", EQ(0, AF_INET6), MASK(1, TYPE_BITS, SOCK_STREAM), EQ(2, 0)),
 	ALL("connect"),
 };
-GROUP(dials, "dial", "TCP to the broker; Landlock (from ABI 4) limits it to the broker's port");
+GROUP(dials, "dial", "TCP to the broker, or to clouds; Landlock (from ABI 4) limits it to their ports");
 
 static const struct mf_syscall_rule no_open_rules[] = {
 	SOFT("open", EACCES), SOFT("openat", EACCES), SOFT("access", EACCES), SOFT("faccessat", EACCES),
@@ -268,6 +268,28 @@ const struct mf_confinement mf_confinement_attestor = {
 	.keep_caps = attestor_caps,
 };
 
+static const struct mf_syscall_group *const courier_groups[] = { &runtime, &held, &waits, &links, &tcp,
+	&dials, &names, NULL };
+static const struct mf_fs_rule courier_fs[] = {
+	{ "etc", MF_FS_READ, "hosts, resolv.conf, nsswitch.conf; the system's CA certificates" },
+	{ "run", MF_FS_READ, "where resolv.conf leads to" },
+	{ "certs", MF_FS_READ, "where certificates in /etc/ssl/certs lead to" },
+};
+static const struct mf_rlimit_rule courier_limits[] = { LIMIT(NOFILE, 1024) };
+const struct mf_confinement mf_confinement_courier = {
+	.role = "courier",
+	.summary = "Speaks to the clouds that the operator configured, by HTTPS, and to the notary. TCP to "
+		   "the ports of "
+		   "those and of "
+		   "DNS only; no file of ours, no exec, no other socket.",
+	.groups = courier_groups,
+	.fs = courier_fs,
+	.fs_count = MF_COUNT(courier_fs),
+	.rlimits = courier_limits,
+	.rlimit_count = MF_COUNT(courier_limits),
+	.connects = true,
+};
+
 static const struct mf_syscall_group *const verifier_groups[] = { &once, &no_open, NULL };
 const struct mf_confinement mf_confinement_verifier = {
 	.role = "verifier",
@@ -298,8 +320,8 @@ const struct mf_confinement mf_confinement_resolver = {
 };
 
 const struct mf_confinement *const mf_confinements[] = { &mf_confinement_notary, &mf_confinement_broker_front,
-	&mf_confinement_agent_front, &mf_confinement_attestor, &mf_confinement_verifier,
-	&mf_confinement_resolver, NULL };
+	&mf_confinement_courier, &mf_confinement_agent_front, &mf_confinement_attestor,
+	&mf_confinement_verifier, &mf_confinement_resolver, NULL };
 const struct mf_syscall_group *const mf_confinement_groups[] = { &runtime, &held, &waits, &links, &serves,
 	&tcp, &dials, &no_open, &files, &sqlite, &look, &watch, &peers, &keeps, &users, &handles, &once,
 	&names, NULL };

@@ -264,11 +264,19 @@ mf_role_opt_u64(const struct mf_role *r, const char *key, uint64_t otherwise)
 enum mf_status
 mf_role_confine(struct mf_role *r, const struct mf_confinement *c, uint16_t connect_port, struct mf_err *err)
 {
+	return mf_role_confine_ports(r, c, &connect_port, 1, err);
+}
+
+enum mf_status
+mf_role_confine_ports(
+    struct mf_role *r, const struct mf_confinement *c, const uint16_t *ports, size_t n, struct mf_err *err)
+{
 	struct mf_confined done = { 0 };
 	violation_fd = r->helper ? -1 : mf_seqpacket_fd(r->control);
 	struct mf_confine_env env = { .fds = r->fds,
 		.fd_count = r->fd_count,
-		.connect_port = connect_port,
+		.more_ports = ports,
+		.more_port_count = n,
 		.on_violation = report_violation };
 	MF_TRY(mf_confine(c, &env, &done, err));
 	/* Changing users clears the death signal; nothing here changes them after tie_to, and this proves it. */

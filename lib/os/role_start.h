@@ -47,7 +47,7 @@ MF_DEFINE_CLEANUP(struct mf_role, mf_role_free)
 int mf_role_fd(const struct mf_role *r, const char *name);
 /* The same, now the caller's. */
 int mf_role_take_fd(struct mf_role *r, const char *name);
-/* A helper's own: a directory that it opened itself, for its table (mf_role_confine). ${fd} is the role object's on MF_OK. */
+/* A directory that a role opened itself, for its table (mf_role_confine). ${fd} is the role object's on MF_OK. */
 MF_NODISCARD enum mf_status mf_role_add_fd(struct mf_role *r, const char *name, int fd, struct mf_err *err);
 /* The option ${key}, or NULL. Lives as long as ${r}. */
 const char *mf_role_opt(const struct mf_role *r, const char *key);
@@ -60,6 +60,9 @@ uint64_t mf_role_opt_u64(const struct mf_role *r, const char *key, uint64_t othe
  */
 MF_NODISCARD enum mf_status
 mf_role_confine(struct mf_role *r, const struct mf_confinement *c, uint16_t connect_port, struct mf_err *err);
+/* The same for a role that connects to several ports. */
+MF_NODISCARD enum mf_status mf_role_confine_ports(
+    struct mf_role *r, const struct mf_confinement *c, const uint16_t *ports, size_t n, struct mf_err *err);
 
 /* Ask the supervisor for a helper; its link comes as a LINK message of that name, or not at all. */
 MF_NODISCARD enum mf_status mf_role_ask_helper(struct mf_role *r, const char *name, struct mf_err *err);

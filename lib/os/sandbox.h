@@ -82,7 +82,9 @@ struct mf_confine_env {
 	const struct mf_named_fd
 	    *fds; /* the role's fd map; descriptors may be reopened under the same number */
 	size_t fd_count;
-	uint16_t connect_port;			   /* for tables with connects; 0: none */
+	uint16_t connect_port;	    /* for tables with connects; 0: none */
+	const uint16_t *more_ports; /* likewise, beside it */
+	size_t more_port_count;
 	void (*on_violation)(const char *syscall); /* called in a signal handler; may be NULL */
 };
 

@@ -381,6 +381,34 @@ test_resolver(void **state)
 	mf_probe_run(&mf_confinement_resolver, p, MF_COUNT(p));
 }
 
+/* As the resolver, and TCP; but no file, no socket of this machine and no port that no target has. */
+static void
+test_courier(void **state)
+{
+	MF_UNUSED(state);
+	if (mf_probe_skip_instrumented())
+		return;
+	const struct probe p[] = {
+		{ "a file beside", mf_try_neighbour, O_RDONLY, EACCES, NULL },
+		{ "a new file outside", mf_try_new_file_outside, 0, EACCES, NULL },
+		{ "socket unix", mf_try_socket, SOCK(AF_UNIX, SOCK_STREAM), EACCES, NULL },
+		{ "socket netlink", mf_try_socket, SOCK(AF_NETLINK, SOCK_RAW), EACCES, NULL },
+		{ "socket packet", mf_try_socket, SOCK(AF_PACKET, SOCK_RAW), KILLED, "socket" },
+		{ "socket inet", mf_try_socket, SOCK(AF_INET, SOCK_STREAM), WORKS, NULL },
+		{ "bind", mf_raw, SYS_bind, KILLED, NULL },
+		{ "listen", mf_raw, SYS_listen, KILLED, NULL },
+		{ "accept4", mf_raw, SYS_accept4, KILLED, NULL },
+		{ "execveat", mf_raw, SYS_execveat, KILLED, NULL },
+		{ "unlink", mf_raw, SYS_unlink, KILLED, NULL },
+		{ "memfd_create", mf_raw, SYS_memfd_create, KILLED, NULL },
+		{ "kill", mf_raw, SYS_kill, KILLED, NULL },
+		{ "ptrace", mf_raw, SYS_ptrace, KILLED, NULL },
+		{ "executable pages", mf_try_exec_pages, 0, EACCES, NULL },
+		{ "code made at run time", mf_try_make_executable, 0, EACCES, NULL },
+	};
+	mf_probe_run(&mf_confinement_courier, p, MF_COUNT(p));
+}
+
 static int
 never(long unused)
 {
@@ -471,7 +499,7 @@ main(void)
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_notary), cmocka_unit_test(test_says_chroot),
 		cmocka_unit_test(test_broker_front), cmocka_unit_test(test_agent_front),
 		cmocka_unit_test(test_attestor), cmocka_unit_test(test_verifier),
-		cmocka_unit_test(test_resolver), cmocka_unit_test(test_refuses_root),
-		cmocka_unit_test(test_refuses_threads) };
+		cmocka_unit_test(test_resolver), cmocka_unit_test(test_courier),
+		cmocka_unit_test(test_refuses_root), cmocka_unit_test(test_refuses_threads) };
 	return cmocka_run_group_tests_name("confinement", tests, mf_probe_setup, mf_probe_teardown);
 }

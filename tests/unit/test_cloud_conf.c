@@ -165,7 +165,8 @@ whole(void)
 	    "cloud_targets:\n"
 	    "  - {name: rgw, backend: aws-sts, endpoint: \"http://127.0.0.1:8000\", loopback: true, region: "
 	    "default, ca_file: %s/ca, revoker_key_file: %s/key, deny_bytes: 4096}\n"
-	    "  - {name: op, backend: oauth, endpoint: \"https://op.example/token\", issuer: "
+	    "  - {name: op, backend: oauth, endpoint: \"https://op.example/token\", flow: token-exchange, "
+	    "audience: \"https://op.example\", issuer: "
 	    "\"https://b.example\", client_cert: %s/cert, client_key: %s/ckey}\n",
 	    dir, dir, dir, dir);
 	struct mf_broker_conf *c = load(yaml, said, sizeof(said));
