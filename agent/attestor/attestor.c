@@ -13,6 +13,7 @@
 #include "os/jlog.h"
 
 #define MESSAGES_PER_TURN 256
+#define STALE_MS 500u /* of the instances' file, in what it may be behind */
 
 void
 mf_attestor_key(const struct mf_attestor *a, const struct mf_instance *i, struct mf_buf *to)
@@ -131,7 +132,7 @@ mf_attestor_new(const struct mf_attestor_conf *conf, struct mf_attestor **ret_a,
 	a->sim_due_ms = UINT64_MAX;
 	a->state_fd = conf->state_fd;
 	a->run_fd = conf->run_fd;
-	a->sweep_ms = UINT64_MAX;
+	a->sweep_ms = a->stale_ms = UINT64_MAX;
 	mf_trust_init(&a->trust);
 	mf_buf_init(&a->document, MF_LIM_BUNDLE_DER);
 	mf_documents_init(a);
@@ -165,12 +166,21 @@ drop_link(struct mf_attestor *a)
 	mf_session_drop(a, "the front is gone", false);
 }
 
+void
+mf_attestor_stale(struct mf_attestor *a)
+{
+	if (a->stale_ms == UINT64_MAX)
+		a->stale_ms = mf_now().mono_ms + STALE_MS;
+}
+
 static void
-save(struct mf_attestor *a)
+save(struct mf_attestor *a, struct mf_now now)
 {
 	struct mf_err err = { 0 };
-	if (!a->dirty)
+	if (!a->dirty && now.mono_ms < a->stale_ms)
 		return;
+	a->dirty = true;
+	a->stale_ms = UINT64_MAX;
 	/* A removal never waits: without its file it goes out all the same, and is tried again next turn. */
 	if (mf_store_write_instances(a->run_fd, a->table, &err) == MF_OK)
 		a->dirty = false;
@@ -182,7 +192,8 @@ void
 mf_attestor_stop(struct mf_attestor *a)
 {
 	mf_life_sweep(a);
-	save(a);
+	a->dirty = a->dirty || a->stale_ms != UINT64_MAX;
+	save(a, mf_now());
 }
 
 void
@@ -389,7 +400,7 @@ mf_attestor_turn(struct mf_attestor *a, struct mf_err *err)
 	/* The session's own clock begins with its first message: whoever carries the handshake may have lost it. */
 	if (a->noise != NULL && now.mono_ms >= a->handshake_ms)
 		a->close_reason = "the broker did not answer the handshake in time";
-	save(a);
+	save(a, now);
 	if (a->close_reason != NULL)
 		mf_session_drop(a, a->close_reason, true);
 	mf_session_pump(a);
@@ -416,6 +427,8 @@ mf_attestor_poll(const struct mf_attestor *a, struct mf_attestor_poll *ret_p)
 		ret_p->due_ms = a->sim_due_ms;
 	if (a->sweep_ms < ret_p->due_ms)
 		ret_p->due_ms = a->sweep_ms;
+	if (a->stale_ms < ret_p->due_ms)
+		ret_p->due_ms = a->stale_ms;
 	if (a->dirty && mf_now().mono_ms + 1000 < ret_p->due_ms)
 		ret_p->due_ms = mf_now().mono_ms + 1000; /* the disk was full */
 }

@@ -68,7 +68,9 @@ struct mf_attestor {
 	struct mf_users *users;
 	struct mf_instances *table;
 	struct mf_watch_set *watches;
-	bool dirty;	     /* the table differs from its file */
+	bool dirty; /* the table differs from its file, which has to be right before the turn's messages go */
+	uint64_t
+	    stale_ms; /* it differs in what a restart finds out by itself: stored at the latest then (mono) */
 	char run_prefix[24]; /* "run-<of our key>-": of whom a cgroup below the base is */
 	uint64_t sweep_ms;   /* when to try again to remove cgroups of jobs that are over */
 
@@ -115,6 +117,8 @@ struct mf_attestor {
 /* ---- attestor.c ---- */
 /* Queue a message for the front; a link that is full or gone is dropped at the end of the turn. */
 void mf_attestor_tell(struct mf_attestor *a, uint16_t type, const ProtobufCMessage *msg);
+/* What changed in the table is stored soon, with what else has changed by then. */
+void mf_attestor_stale(struct mf_attestor *a);
 /* "local/<node>/<boot>/<name>" into ${to} (empty node part before the first Welcome). */
 void mf_attestor_key(const struct mf_attestor *a, const struct mf_instance *i, struct mf_buf *to);
 

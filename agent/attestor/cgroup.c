@@ -226,10 +226,10 @@ others_may_write(int dirfd)
  * level from D up to the root is writable for others, none can come in from outside; one writable level above
  * makes it possible for a process that is below that level, so all levels count.
  */
-static bool
-is_delegated(const struct mf_cgroup_fs *fs, int dirfd)
+bool
+mf_cgroup_delegated(const struct mf_cgroup_fs *fs, const struct mf_cgroup *c)
 {
-	MF_AUTO_IN(mf_fd_close) int at = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	MF_AUTO_IN(mf_fd_close) int at = openat(c->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	for (unsigned depth = 0; at >= 0 && depth < MF_CGROUP_DEPTH_MAX; depth++) {
 		struct stat st;
 		if (fstat(at, &st) < 0 || others_may_write(at))
@@ -244,8 +244,7 @@ is_delegated(const struct mf_cgroup_fs *fs, int dirfd)
 }
 
 enum mf_status
-mf_cgroup_take(
-    const struct mf_cgroup_fs *fs, int dirfd, const char *path, struct mf_cgroup *ret_c, struct mf_err *err)
+mf_cgroup_take(int dirfd, const char *path, struct mf_cgroup *ret_c, struct mf_err *err)
 {
 	struct stat st;
 	if (fstat(dirfd, &st) < 0)
@@ -253,9 +252,7 @@ mf_cgroup_take(
 	char *copy = path == NULL ? NULL : mf_slice_dup_str(mf_slice_str(path));
 	if (path != NULL && copy == NULL)
 		return MF_FAIL(err, MF_E_NOMEM, "cgroup: out of memory");
-	*ret_c = (struct mf_cgroup) {
-		.fd = dirfd, .id = st.st_ino, .path = copy, .delegated = is_delegated(fs, dirfd)
-	};
+	*ret_c = (struct mf_cgroup) { .fd = dirfd, .id = st.st_ino, .path = copy };
 	return MF_OK;
 }
 
@@ -289,7 +286,7 @@ mf_cgroup_reopen(
 	if (fstat(fd, &st) < 0 || (id != 0 && st.st_ino != id))
 		return MF_FAIL(err, MF_E_NOTFOUND, "another cgroup has that name now");
 	struct mf_cgroup c;
-	MF_TRY(mf_cgroup_take(fs, fd, path, &c, err));
+	MF_TRY(mf_cgroup_take(fd, path, &c, err));
 	fd = -1;
 	*ret_c = c;
 	return MF_OK;

@@ -19,10 +19,9 @@
 struct mf_cgroup_fs; /* opaque */
 
 struct mf_cgroup {
-	int fd;		/* the directory (O_RDONLY), owned */
-	uint64_t id;	/* its inode */
-	char *path;	/* owned, NUL-terminated; NULL: not known */
-	bool delegated; /* it or one above it may be written by somebody who is not root */
+	int fd;	     /* the directory (O_RDONLY), owned */
+	uint64_t id; /* its inode */
+	char *path;  /* owned, NUL-terminated; NULL: not known */
 };
 /* Closes and frees the contents; an all-zero struct must have fd = -1 set first (MF_CGROUP_NONE). */
 void mf_cgroup_fini(struct mf_cgroup *c);
@@ -64,6 +63,9 @@ MF_NODISCARD enum mf_status mf_cgroup_resolve(const struct mf_cgroup_fs *fs, uin
 /* Open ${path} and fail with MF_E_NOTFOUND unless it has inode ${id}: for re-adoption. */
 MF_NODISCARD enum mf_status mf_cgroup_reopen(const struct mf_cgroup_fs *fs, const char *path, uint64_t id,
     struct mf_cgroup *ret_c, struct mf_err *err);
+
+/* Whether it, or one above it, may be written by somebody who is not root: now, by looking at each level. */
+bool mf_cgroup_delegated(const struct mf_cgroup_fs *fs, const struct mf_cgroup *c);
 
 /* A new CLOEXEC descriptor of the cgroup's cgroup.events. */
 MF_NODISCARD enum mf_status mf_cgroup_events_open(const struct mf_cgroup *c, int *ret_fd, struct mf_err *err);

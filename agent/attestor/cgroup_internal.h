@@ -16,6 +16,6 @@ struct mf_cgroup_fs {
 };
 
 /* Fill ${ret_c} from an open directory; takes ${dirfd} on MF_OK. ${path} is copied, NULL: not known. */
-MF_NODISCARD enum mf_status mf_cgroup_take(
-    const struct mf_cgroup_fs *fs, int dirfd, const char *path, struct mf_cgroup *ret_c, struct mf_err *err);
+MF_NODISCARD enum mf_status
+mf_cgroup_take(int dirfd, const char *path, struct mf_cgroup *ret_c, struct mf_err *err);
 #endif

@@ -137,7 +137,7 @@ mf_cgroup_make(const struct mf_cgroup_fs *fs, const char *name, struct mf_cgroup
 		return MF_FAIL(err, MF_E_IO, "open cgroup %s: %s", name, strerror(errno));
 	/* The umask may have been stricter than 0755: reading cgroup.events is harmless, a job may do it. */
 	(void)fchmod(fd, 0755);
-	MF_TRY(mf_cgroup_take(fs, fd, path, ret_c, err));
+	MF_TRY(mf_cgroup_take(fd, path, ret_c, err));
 	fd = -1;
 	return MF_OK;
 }

@@ -107,26 +107,36 @@ find_tree(const struct mf_peer_env *env, struct mf_instances *table, const struc
 	return mf_pidfd_alive(c->pidfd) ? found : NULL;
 }
 
-/* The cgroup that ${prefix} bytes of the caller's path lead to: its number, and whether others may put processes in. */
+/* The cgroup that ${prefix} bytes of the caller's path lead to, when that is another than its own. */
 static bool
-top_of(const struct mf_peer_env *env, const struct mf_caller *c, size_t prefix, uint64_t *ret_id,
-    bool *ret_delegated)
+open_top(const struct mf_peer_env *env, const struct mf_caller *c, size_t prefix, struct mf_cgroup *ret_top)
 {
-	if (c->cgroup.path[prefix] == '\0') {
-		*ret_id = c->cgroup.id;
-		*ret_delegated = c->cgroup.delegated;
-		return true;
-	}
 	char *path = mf_slice_dup_str(mf_slice(c->cgroup.path, prefix));
-	struct mf_cgroup top = MF_CGROUP_NONE;
-	bool found = path != NULL && mf_cgroup_reopen(env->cgroups, path, 0, &top, NULL) == MF_OK;
-	if (found) {
-		*ret_id = top.id;
-		*ret_delegated = top.delegated;
-		mf_cgroup_fini(&top);
-	}
+	bool found = path != NULL && mf_cgroup_reopen(env->cgroups, path, 0, ret_top, NULL) == MF_OK;
 	free(path);
 	return found;
+}
+
+/*
+ * Its number, the instance that it is, and the grade of one that is new: whether others may put processes in is looked at
+ * once, level by level, when the instance begins, not with each caller.
+ */
+static bool
+take_top(const struct mf_peer_env *env, struct mf_instances *table, const struct mf_caller *c, size_t prefix,
+    struct mf_class *k)
+{
+	struct mf_cgroup other = MF_CGROUP_NONE;
+	bool own = c->cgroup.path[prefix] == '\0';
+	if (!own && !open_top(env, c, prefix, &other))
+		return false;
+	const struct mf_cgroup *top = own ? &c->cgroup : &other;
+	k->id = top->id;
+	k->known = mf_instances_by_cgroup(table, top->id);
+	if (k->known == NULL && c->grade == MF_GRADE_PIDFD)
+		k->grade =
+		    mf_cgroup_delegated(env->cgroups, top) ? MF_GRADE_CGROUP_DELEGATED : MF_GRADE_CGROUP;
+	mf_cgroup_fini(&other);
+	return true;
 }
 
 enum mf_status
@@ -140,19 +150,13 @@ mf_classify(const struct mf_peer_env *env, struct mf_instances *table, const str
 		mf_place_of(mf_slice_str(c->cgroup.path), &places, &place);
 	}
 	if (place.use != MF_CGROUP_SHARED) {
-		uint64_t id = 0;
-		bool delegated = true;
-		if (!top_of(env, c, place.prefix, &id, &delegated))
+		struct mf_class in = k;
+		if (!take_top(env, table, c, place.prefix, &in))
 			return MF_FAIL(err, MF_E_NOTFOUND, "the caller's job is gone");
-		struct mf_instance *i = mf_instances_by_cgroup(table, id);
-		if (i == NULL || mf_classify_may_share(i, c)) {
-			k.kind = i != NULL ? i->kind : MF_INSTANCE_CGROUP;
-			k.id = id;
-			k.known = i;
-			k.prefix = place.prefix;
-			if (c->grade == MF_GRADE_PIDFD)
-				k.grade = delegated ? MF_GRADE_CGROUP_DELEGATED : MF_GRADE_CGROUP;
-			*ret_k = k;
+		if (in.known == NULL || mf_classify_may_share(in.known, c)) {
+			in.kind = in.known != NULL ? in.known->kind : MF_INSTANCE_CGROUP;
+			in.prefix = place.prefix;
+			*ret_k = in;
 			return MF_OK;
 		}
 	}

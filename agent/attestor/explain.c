@@ -38,7 +38,7 @@ cgroup_grade(struct mf_attestor *a)
 	struct mf_cgroup base = MF_CGROUP_NONE;
 	bool delegated = true;
 	if (mf_cgroup_reopen(a->cgroups, mf_cgroup_base_path(a->cgroups), 0, &base, NULL) == MF_OK)
-		delegated = base.delegated;
+		delegated = mf_cgroup_delegated(a->cgroups, &base);
 	mf_cgroup_fini(&base);
 	return delegated ? MF_GRADE_CGROUP_DELEGATED : MF_GRADE_CGROUP;
 }

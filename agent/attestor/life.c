@@ -65,7 +65,7 @@ mf_life_forget(struct mf_attestor *a, struct mf_instance *i)
 	unwatch(i);
 	remove_cgroup(a, i);
 	mf_instances_del(a->table, i);
-	a->dirty = true;
+	mf_attestor_stale(a); /* a restart forgets it again, or tells an end twice */
 }
 
 static void
@@ -103,8 +103,11 @@ mf_life_event(struct mf_attestor *a, struct mf_instance *i, enum mf_job_event e,
 		mf_jlog_err(MF_LOG_WARN, "instance.event", "an event in the wrong state", &err);
 		return;
 	}
-	if (next != i->state)
+	/* Of one that lives, or never asked for anything, adopt.c sees as much. */
+	if (next != i->state && i->asked && next != MF_JOB_LIVE)
 		a->dirty = true;
+	else if (next != i->state)
+		mf_attestor_stale(a);
 	i->state = next;
 	if (next == MF_JOB_ENDED && i->end_cause == MF_END_NONE) {
 		i->end_cause = cause;
@@ -232,7 +235,11 @@ enum mf_status
 mf_life_describe(struct mf_attestor *a, struct mf_instance *i, const struct mf_caller *c, struct mf_err *err)
 {
 	MF_TRY(mf_life_facts(a, i, c, err));
-	a->dirty = true;
+	/* Before it asks for something nobody but us and the front knows of it, and both know it by the link. */
+	if (i->asked)
+		a->dirty = true;
+	else
+		mf_attestor_stale(a);
 	return MF_OK;
 }
 

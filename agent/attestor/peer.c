@@ -124,11 +124,7 @@ static void
 read_extras(int procdir, struct mf_caller *c)
 {
 	char exe[EXE_MAX + 1];
-	c->ns_pid = ns_inode(procdir, "ns/pid");
-	c->ns_mnt = ns_inode(procdir, "ns/mnt");
 	c->ns_user = ns_inode(procdir, "ns/user");
-	c->ns_net = ns_inode(procdir, "ns/net");
-	c->ns_cgroup = ns_inode(procdir, "ns/cgroup");
 	ssize_t n = readlinkat(procdir, "exe", exe, sizeof(exe));
 	if (n > 0 && (size_t)n <= EXE_MAX && mf_utf8_ok(mf_slice(exe, (size_t)n)))
 		c->exe = mf_slice_dup_str(mf_slice(exe, (size_t)n));

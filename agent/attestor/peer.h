@@ -53,7 +53,7 @@ struct mf_caller {
 	char *exe;		 /* owned; path as the process sees it, weak; NULL: not known */
 	uint32_t *groups;	 /* owned; supplementary, sorted as the kernel has them */
 	size_t n_groups;
-	uint64_t ns_pid, ns_mnt, ns_user, ns_net, ns_cgroup; /* inodes; 0: not to be read */
+	uint64_t ns_user; /* inode; 0: not to be read */
 };
 #define MF_CALLER_NONE                                \
 	{                                             \

@@ -70,7 +70,7 @@ make_run(struct mf_attestor *a, const Mayfly__Roles__V1__StartJob *m, const stru
 	uint64_t id = c.id;
 	enum mf_status s = mf_instances_add(a->table, MF_INSTANCE_RUN, id, &i, err);
 	if (s == MF_OK) {
-		i->grade = c.delegated ? MF_GRADE_CGROUP_DELEGATED : MF_GRADE_CGROUP;
+		i->grade = mf_cgroup_delegated(a->cgroups, &c) ? MF_GRADE_CGROUP_DELEGATED : MF_GRADE_CGROUP;
 		if (conn->caller.grade == MF_GRADE_LEGACY)
 			i->grade = MF_GRADE_LEGACY;
 		i->proc_id = conn->caller.proc_id;
@@ -122,7 +122,7 @@ place_job(struct mf_attestor *a, const Mayfly__Roles__V1__StartJob *m, const str
 		/* It narrows that job and never makes another. What was decided already stays. */
 		if (!at->asked)
 			MF_TRY(set_claims(at, m, err));
-		a->dirty = true;
+		mf_attestor_stale(a);
 		*ret_i = at;
 		*ret_placement = 3;
 		return MF_OK;

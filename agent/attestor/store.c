@@ -197,6 +197,8 @@ mf_store_read_instances(
 	enum mf_status s = read_private(run_fd, INSTANCES_FILE, &b, err);
 	if (s == MF_OK)
 		s = mf_instances_parse(mf_buf_slice(&b), boot_id, ret_t, err);
+	if (s == MF_OK)
+		mf_instances_fresh_handles(*ret_t);
 	if (s == MF_OK || s == MF_E_NOMEM)
 		return s;
 	/* What it held is suspended and ended by the broker, when we do not name it. */
@@ -211,5 +213,5 @@ mf_store_write_instances(int run_fd, const struct mf_instances *t, struct mf_err
 	mf_buf_init(&b, MF_INSTANCES_FILE_MAX);
 	mf_instances_put(&b, t);
 	MF_TRY(mf_buf_check(&b, err));
-	return mf_file_write(run_fd, INSTANCES_FILE, mf_buf_slice(&b), 0600, err);
+	return mf_file_write_of_boot(run_fd, INSTANCES_FILE, mf_buf_slice(&b), 0600, err);
 }

@@ -6,6 +6,8 @@
 #include "base/limits.h"
 #include "base/text.h"
 
+#define HANDLES_UNTOLD (UINT64_C(1) << 20) /* more than can be given between two writes of the file */
+
 struct mf_instances {
 	struct mf_instance *by_handle, *by_name;
 	uint64_t next_handle;
@@ -159,6 +161,12 @@ mf_instances_add(struct mf_instances *t, enum mf_instance_kind kind, uint64_t id
 	t->next_handle++;
 	*ret_i = MF_TAKE(i);
 	return MF_OK;
+}
+
+void
+mf_instances_fresh_handles(struct mf_instances *t)
+{
+	t->next_handle += HANDLES_UNTOLD;
 }
 
 void

@@ -108,6 +108,9 @@ struct mf_instance *mf_instances_by_key(struct mf_instances *t, struct mf_slice 
 struct mf_instance *mf_instances_first(struct mf_instances *t);
 struct mf_instance *mf_instances_next(struct mf_instance *i); /* NULL gives NULL */
 
+/* The next handles are ones that nobody can have been told: of a table that was read, which may be older than they. */
+void mf_instances_fresh_handles(struct mf_instances *t);
+
 /* Replace one of the owned texts by a copy of ${s}; MF_E_TOOBIG over ${max}, MF_E_INVALID with a NUL inside. */
 MF_NODISCARD enum mf_status mf_instance_set(char **field, struct mf_slice s, size_t max, struct mf_err *err);
 MF_NODISCARD enum mf_status

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "agent/front/keys.h"
+#include "agent/front/refusal.h"
 #include "os/jlog.h"
 
 /* Over how long renewals are spread when the broker is back. */
@@ -16,7 +16,7 @@ struct held {
 	struct mf_loop_timer *timer;
 	struct mf_svid_keys keys; /* of the request that is out */
 	size_t waiting, streams;
-	bool fetched;
+	bool fetched, all_keys; /* all_keys: a first request with fewer was refused */
 	uint64_t fetched_ms;
 };
 
@@ -25,7 +25,8 @@ struct mf_identities {
 	struct mf_svid_cache *cache;
 	struct mf_loop_defer *sweep;
 	struct mf_loop_timer *adopt;
-	bool ready; /* the session is */
+	bool ready;   /* the session is */
+	size_t usual; /* keys that one grant has used at most; 0: there was none */
 	char why_not[MF_SVID_TEXT_MAX + 1];
 	struct mf_identities_stats stats;
 	struct mf_distrust distrust;
@@ -141,8 +142,9 @@ static enum mf_status
 send_request(struct held *h, struct mf_err *err)
 {
 	struct mf_svid_entry *e = h->entry;
-	/* The first request offers as many keys as any profile may use, later ones exactly what it used. */
-	size_t n = e->state == MF_SVID_GRANTED ? e->n_keys : MF_LIM_IDENTITIES;
+	/* A first request offers what other jobs needed, or else what any profile may use; later ones what it used. */
+	size_t first = h->all_keys || h->all->usual == 0 ? MF_LIM_IDENTITIES : h->all->usual;
+	size_t n = e->state == MF_SVID_GRANTED ? e->n_keys : first;
 	MF_TRY(mf_front_keys_make(&h->keys, n, err));
 	ProtobufCBinaryData points[MF_LIM_IDENTITIES];
 	for (size_t k = 0; k < n; k++)
@@ -527,6 +529,8 @@ mf_identities_on_grant(struct mf_identities *i, const Mayfly__Roles__V1__Instanc
 	mf_svid_keys_fini(&h->keys);
 	e->ending_until_s = m->grant->ending_until;
 	i->stats.granted++;
+	i->usual = e->n_keys > i->usual ? e->n_keys : i->usual;
+	h->all_keys = false;
 	mf_rotation_granted(&e->rotation, mf_svid_expires_s(e), now(i), mf_rand_system());
 	MF_LOG(MF_LOG_INFO, "identity.granted", "identities are served", mf_js("instance", e->key),
 	    mf_js("job", e->job.job_id), mf_js("spiffe_id", e->identities[0].spiffe_id),
@@ -534,23 +538,6 @@ mf_identities_on_grant(struct mf_identities *i, const Mayfly__Roles__V1__Instanc
 	renew_distrusted(h); /* it was under way when its key was distrusted */
 	notify(h);
 	step(h);
-}
-
-/* Whether the same request may go through later, without anything about the job having changed. */
-static bool
-may_pass(uint32_t code)
-{
-	switch (code) {
-	case MAYFLY__AGENT__V1__REFUSAL_CODE__REFUSAL_UNAVAILABLE:
-	case MAYFLY__AGENT__V1__REFUSAL_CODE__REFUSAL_NODE_UNKNOWN:
-	case MAYFLY__AGENT__V1__REFUSAL_CODE__REFUSAL_CLONE:
-	case MAYFLY__AGENT__V1__REFUSAL_CODE__REFUSAL_VERSION:
-	case MAYFLY__AGENT__V1__REFUSAL_CODE__REFUSAL_TOKEN:
-	case MAYFLY__AGENT__V1__REFUSAL_CODE__REFUSAL_UNSPECIFIED:
-		return true;
-	default:
-		return false;
-	}
 }
 
 static void
@@ -567,7 +554,7 @@ take_refusal(struct held *h, uint32_t code, const char *reason, const char *rule
 		mf_svid_forget(e, mf_slice_str(reason));
 		mf_rotation_drop(&e->rotation);
 		mf_rotation_failed(&e->rotation, now(i), mf_rand_system());
-	} else if (may_pass(code)) {
+	} else if (mf_refusal_may_pass(code)) {
 		i->stats.unavailable++;
 		request_failed(h, reason);
 	} else {
@@ -584,8 +571,15 @@ mf_identities_on_refused(struct mf_identities *i, const Mayfly__Roles__V1__Insta
 	struct held *h = held_by_handle(i, m->handle);
 	if (h == NULL || !h->entry->rotation.asked)
 		return; /* ended or given up meanwhile */
-	mf_svid_keys_fini(&h->keys);
 	uint32_t code = m->refusal == NULL ? 0 : (uint32_t)m->refusal->code;
+	bool more = h->entry->state != MF_SVID_GRANTED && mf_refusal_wants_keys(code, h->keys.n);
+	mf_svid_keys_fini(&h->keys);
+	if (more) {
+		h->all_keys = true;
+		ask(h);
+		step(h);
+		return;
+	}
 	const char *reason = m->refusal == NULL ? "" : m->refusal->reason;
 	take_refusal(h, code, reason, m->refusal == NULL ? "" : m->refusal->rule);
 	MF_LOG(MF_LOG_INFO, "identity.refused", "no identity for an instance",

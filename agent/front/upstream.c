@@ -105,11 +105,12 @@ tell_closed(struct mf_upstream *u, const char *reason)
 	(void)tell(u, MF_MSG_OUTER_CLOSED, &m.base);
 }
 
+/* Half a window at a time: the attestor need not wake up for each chunk, and still never waits for an idle stream. */
 static void
 tell_credit(struct mf_upstream *u)
 {
 	Mayfly__Roles__V1__OuterCredit m = MAYFLY__ROLES__V1__OUTER_CREDIT__INIT;
-	if (u->credit == 0)
+	if (u->credit < MF_UPSTREAM_WINDOW / 2)
 		return;
 	m.sid = u->sid;
 	m.chunks = u->credit;

@@ -5,7 +5,7 @@
  * It connects while the attestor's link is open, and again after every loss with full-jitter backoff. The TLS
  * connection outlives streams (a notary's restart, a new handshake after a day) and the attestor's link. It shows
  * the front's certificate when there is a good one, else it goes by the lane of joining nodes. The attestor may have
- * MF_UPSTREAM_WINDOW sealed chunks under way; it gets a credit for each that the stream took.
+ * MF_UPSTREAM_WINDOW sealed chunks under way; it gets a credit for each that the stream took, half a window at a time.
  * Thread rule: the loop's thread.
  */
 #ifndef MF_AGENT_FRONT_UPSTREAM_H

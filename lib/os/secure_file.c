@@ -128,7 +128,7 @@ sync_dir(int dirfd, struct mf_err *err)
 }
 
 static enum mf_status
-write_synced(int fd, struct mf_slice content, struct mf_err *err)
+write_whole(int fd, struct mf_slice content, bool sync, struct mf_err *err)
 {
 	for (size_t at = 0; at < content.n;) {
 		ssize_t n = write(fd, content.p + at, content.n - at);
@@ -138,13 +138,14 @@ write_synced(int fd, struct mf_slice content, struct mf_err *err)
 			return MF_FAIL(err, MF_E_IO, "write: %s", strerror(errno));
 		at += (size_t)n;
 	}
-	if (fsync(fd) != 0)
+	if (sync && fsync(fd) != 0)
 		return MF_FAIL(err, MF_E_IO, "sync: %s", strerror(errno));
 	return MF_OK;
 }
 
 static enum mf_status
-replace(int dirfd, const char *name, struct mf_slice content, mode_t mode, unsigned how, struct mf_err *err)
+replace(int dirfd, const char *name, struct mf_slice content, mode_t mode, unsigned how, bool sync,
+    struct mf_err *err)
 {
 	char temp[NAME_LIMIT];
 	int len = snprintf(temp, sizeof(temp), ".%s.new", name);
@@ -154,7 +155,7 @@ replace(int dirfd, const char *name, struct mf_slice content, mode_t mode, unsig
 		return MF_FAIL(err, status_of_errno(), "remove the left-over %s: %s", temp, strerror(errno));
 	MF_AUTO_IN(close_fd) int fd = -1;
 	MF_TRY(mf_file_open(dirfd, temp, O_WRONLY | O_CREAT | O_EXCL, mode, &fd, err));
-	enum mf_status s = write_synced(fd, content, err);
+	enum mf_status s = write_whole(fd, content, sync, err);
 	if (s == MF_OK && fchmod(fd, mode) != 0)
 		s = MF_FAIL(err, MF_E_IO, "chmod: %s", strerror(errno));
 	if (s == MF_OK && syscall(SYS_renameat2, dirfd, temp, dirfd, name, how) != 0)
@@ -163,19 +164,25 @@ replace(int dirfd, const char *name, struct mf_slice content, mode_t mode, unsig
 		(void)unlinkat(dirfd, temp, 0);
 		return mf_err_wrap(err, s, "%s", name);
 	}
-	return sync_dir(dirfd, err);
+	return sync ? sync_dir(dirfd, err) : MF_OK;
 }
 
 enum mf_status
 mf_file_write(int dirfd, const char *name, struct mf_slice content, mode_t mode, struct mf_err *err)
 {
-	return replace(dirfd, name, content, mode, 0, err);
+	return replace(dirfd, name, content, mode, 0, true, err);
+}
+
+enum mf_status
+mf_file_write_of_boot(int dirfd, const char *name, struct mf_slice content, mode_t mode, struct mf_err *err)
+{
+	return replace(dirfd, name, content, mode, 0, false, err);
 }
 
 enum mf_status
 mf_file_write_new(int dirfd, const char *name, struct mf_slice content, mode_t mode, struct mf_err *err)
 {
-	return replace(dirfd, name, content, mode, RENAME_NOREPLACE, err);
+	return replace(dirfd, name, content, mode, RENAME_NOREPLACE, true, err);
 }
 
 enum mf_status

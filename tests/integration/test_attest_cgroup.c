@@ -112,7 +112,7 @@ test_resolve(void **state)
 	assert_int_equal(mf_cgroup_make(w->cgroups, "a", &found, NULL), MF_E_EXISTS);
 	assert_int_equal(mf_cgroup_make(w->cgroups, "../a", &found, NULL), MF_E_INVALID);
 	assert_int_equal(mf_cgroup_make(w->cgroups, "", &found, NULL), MF_E_INVALID);
-	assert_int_equal(c.delegated, geteuid() != 0);
+	assert_int_equal(mf_cgroup_delegated(w->cgroups, &c), geteuid() != 0);
 	assert_int_equal(mf_cgroup_resolve(w->cgroups, c.id, mf_slice_str(c.path), &found, NULL), MF_OK);
 	assert_string_equal(found.path, c.path);
 	assert_int_equal(found.id, c.id);
@@ -175,17 +175,17 @@ test_delegated(void **state)
 	SKIP_IF(geteuid() != 0, "needs root to give a cgroup away");
 	struct mf_cgroup c = MF_CGROUP_NONE, again = MF_CGROUP_NONE;
 	assert_int_equal(mf_cgroup_make(w->cgroups, "d", &c, NULL), MF_OK);
-	assert_false(c.delegated);
+	assert_false(mf_cgroup_delegated(w->cgroups, &c));
 	assert_int_equal(mkdirat(c.fd, "inner", 0755), 0);
 	char inner[MF_CGROUP_PATH_MAX];
 	(void)snprintf(inner, sizeof(inner), "%s/inner", c.path);
 	assert_int_equal(mf_cgroup_reopen(w->cgroups, inner, 0, &again, NULL), MF_OK);
-	assert_false(again.delegated);
+	assert_false(mf_cgroup_delegated(w->cgroups, &again));
 	mf_cgroup_fini(&again);
 	/* One writable file above is enough to let somebody in below. */
 	assert_int_equal(fchownat(c.fd, "cgroup.procs", 1000, 1000, 0), 0);
 	assert_int_equal(mf_cgroup_reopen(w->cgroups, inner, 0, &again, NULL), MF_OK);
-	assert_true(again.delegated);
+	assert_true(mf_cgroup_delegated(w->cgroups, &again));
 	mf_cgroup_fini(&again);
 	assert_int_equal(mf_cgroup_remove(w->cgroups, "d", c.id, NULL), MF_OK); /* what is inside goes too */
 	mf_cgroup_fini(&c);

@@ -153,7 +153,8 @@ test_own_cgroups(void **state)
 	struct mf_class ka = classify(w, t, cp, &a);
 	assert_int_equal(ka.kind, MF_INSTANCE_CGROUP); /* below our base, but nobody started it here */
 	assert_int_equal(ka.id, job.id);
-	assert_int_equal(ka.grade, job.delegated ? MF_GRADE_CGROUP_DELEGATED : MF_GRADE_CGROUP);
+	assert_int_equal(
+	    ka.grade, mf_cgroup_delegated(w->cgroups, &job) ? MF_GRADE_CGROUP_DELEGATED : MF_GRADE_CGROUP);
 	struct mf_instance *i = enter(t, &ka, &a);
 	struct mf_class kb = classify(w, t, cq, &b); /* deeper: the same job */
 	assert_int_equal(b.cgroup_id, nested.id);

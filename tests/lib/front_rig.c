@@ -176,12 +176,14 @@ send_grant(struct rig *r, uint64_t handle, const ProtobufCBinaryData *points, si
 	struct mf_buf chain[4];
 	struct mint_leaf leaf[4];
 	char id[4][128], path[64];
-	size_t count = r->identities < n ? r->identities : n;
+	size_t count = r->identities;
 	for (size_t i = 0; i < count; i++) {
 		(void)snprintf(path, sizeof(path), "/default/job/%llu-%zu", (unsigned long long)handle, i);
 		(void)snprintf(id[i], sizeof(id[i]), "spiffe://" RIG_TD "%s", path);
 		mf_buf_init(&chain[i], 65536);
-		leaf[i] = mf_mint_leaf(r->ca != NULL ? r->ca : r->mint, path, points[i].data, now_s(),
+		/* A bad one: for a key that was offered before. */
+		leaf[i] = mf_mint_leaf(r->ca != NULL ? r->ca : r->mint, path,
+		    r->answer == RIG_BAD_GRANT && n == 1 ? r->points[0] : points[i].data, now_s(),
 		    now_s() + r->ttl_s, &chain[i]);
 		is[i] = (Mayfly__Agent__V1__Issued)MAYFLY__AGENT__V1__ISSUED__INIT;
 		is[i].point = (uint32_t)(r->answer == RIG_BAD_GRANT ? (i + 1) % n : i);
@@ -217,6 +219,13 @@ on_request(struct rig *r, uint64_t handle, const ProtobufCBinaryData *points, si
 	Mayfly__Roles__V1__InstanceRefused m = MAYFLY__ROLES__V1__INSTANCE_REFUSED__INIT;
 	Mayfly__Agent__V1__Refusal f = MAYFLY__AGENT__V1__REFUSAL__INIT;
 	note_points(r, points, n);
+	if (r->answer == RIG_GRANT && n < r->identities) {
+		f.code = MAYFLY__AGENT__V1__REFUSAL_CODE__REFUSAL_INVALID;
+		m.handle = handle;
+		m.refusal = &f;
+		mf_frig_send(r, MF_MSG_INSTANCE_REFUSED, &m.base);
+		return;
+	}
 	switch (r->answer) {
 	case RIG_GRANT:
 	case RIG_BAD_GRANT:

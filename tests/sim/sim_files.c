@@ -135,6 +135,12 @@ mf_file_write(int dirfd, const char *name, struct mf_slice content, mode_t mode,
 }
 
 enum mf_status
+mf_file_write_of_boot(int dirfd, const char *name, struct mf_slice content, mode_t mode, struct mf_err *err)
+{
+	return mf_file_write(dirfd, name, content, mode, err);
+}
+
+enum mf_status
 mf_file_write_new(int dirfd, const char *name, struct mf_slice content, mode_t mode, struct mf_err *err)
 {
 	if (find(dirfd, name) != NULL)
