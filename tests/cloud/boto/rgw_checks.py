@@ -102,6 +102,10 @@ def sessions():
     status("read-set", 200, rgw.get("data", "sets/a/1", one))
     status("write-run", 200, rgw.put("data", "runs/r-1/ckpt", "mine", one))
     status("list-run", 200, rgw.listing("data", "runs/r-1/", one))
+    # An object is its writer's: the administrator does not read it, a session with the same scope and another subject does.
+    _, requeued = mint("r-1b", scope("r-1"))
+    status("requeued-reads", 200, rgw.get("data", "runs/r-1/ckpt", requeued))
+    status("administrator-does-not", 403, rgw.get("data", "runs/r-1/ckpt"))
     for name, got in (("other-set", rgw.get("data", "sets/b/1", one)), ("other-run", rgw.get("data", "runs/r-2/ckpt", one)),
                       ("sibling-prefix", rgw.get("data", "runs/r-10/ckpt", one)), ("write-other", rgw.put("data", "runs/r-2/x", "x", one)),
                       ("write-set", rgw.put("data", "sets/a/1", "x", one)), ("list-other", rgw.listing("data", "runs/r-2/", one)),
