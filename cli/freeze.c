@@ -2,6 +2,7 @@
 #include "admin.pb-c.h"
 #include "base/text.h"
 #include "cli/connect.h"
+#include "cli/leak.h"
 #include "cli/removal.h"
 #include "cli/show.h"
 #include "cli/verbs.h"
@@ -50,12 +51,15 @@ mf_cli_revoke_verb(struct mf_cli *c)
 	Mayfly__Admin__V1__RevokeRequest req = MAYFLY__ADMIN__V1__REVOKE_REQUEST__INIT;
 	char *job = mf_cli_get(c, "job"), *node = mf_cli_get(c, "node");
 	const char *kind = NULL;
-	unsigned n = count_kinds(c, &kind) + (job != NULL) + (node != NULL);
+	const char *file = mf_cli_get(c, "token-file");
+	unsigned n = count_kinds(c, &kind) + (job != NULL) + (node != NULL) + (file != NULL);
+	struct mf_cli_leak leak;
+	struct mf_err err = { 0 };
 	uint64_t for_ms = 0;
 	if (n != 1)
 		return mf_cli_usage(c,
 		    "say what to revoke, one of: --job J, --node N, --profile P, --rule R, --person P, "
-		    "--tenant T, --all");
+		    "--tenant T, --all, --token-file F");
 	if (!mf_cli_duration(c, "for", &for_ms))
 		return MF_EXIT_USAGE;
 	if (mf_cli_has(c, "for") && kind == NULL)
@@ -69,6 +73,11 @@ mf_cli_revoke_verb(struct mf_cli *c)
 	} else if (node != NULL) {
 		req.what_case = MAYFLY__ADMIN__V1__REVOKE_REQUEST__WHAT_NODE;
 		req.node = node;
+	} else if (file != NULL) {
+		if (mf_cli_leak_read(file, &leak, &err) != MF_OK)
+			return mf_cli_fail(c, &err);
+		req.what_case = MAYFLY__ADMIN__V1__REVOKE_REQUEST__WHAT_LEAKED;
+		req.leaked = &leak.msg;
 	} else {
 		bool all = strcmp(kind, "all") == 0;
 		set_kind(&req, kind, all ? NULL : mf_cli_get(c, kind));

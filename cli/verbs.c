@@ -95,6 +95,9 @@ static const struct mf_cli_opt revoke_opts[] = {
 	{ "person", 0, "P", "likewise this person, as records say it: unix:alice" },
 	{ "tenant", 0, "T", "likewise this tenant" },
 	{ "all", 0, NULL, "likewise everything" },
+	{ "token-file", 0, "F",
+	    "end the job whose certificate, JWT, access key or token is in this file (only hashes are "
+	    "sent)" },
 	{ "for", 0, "D",
 	    "the freeze ends by itself after so long, e.g. 2h; otherwise `mayfly unfreeze` ends it" },
 	{ "reason", 'r', "R", "why: stands in the record" },
@@ -262,6 +265,10 @@ const struct mf_cli_verb mf_cli_verbs[] = {
 	{ MF_CLI_LOG, "audit", "find", "",
 	    "records of a job, a node, a serial: --job J, --node N, --serial S", NULL, NULL, 0, -1,
 	    MF_CLI_RAW, mf_cli_audit },
+
+	{ MF_CLI_LOG, "audit", "fingerprint", "FILE",
+	    "hashes of the certificates and tokens in a file, to look for them without showing them", NULL,
+	    NULL, 0, -1, MF_CLI_RAW, mf_cli_audit },
 
 	{ MF_CLI_MACHINE, NULL, "doctor", "", "check this machine; each finding with its cure",
 	    "Exit code 1 when something fails; warnings do not count.", NULL, 0, 0,

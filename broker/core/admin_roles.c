@@ -37,6 +37,7 @@ const struct mf_admin_rule mf_admin_acts[] = {
 	{ "confirm_clock", MF_ADMIN_OPERATOR, true },
 	{ "create_join_token", MF_ADMIN_OPERATOR, true },
 	{ "end_job", MF_ADMIN_REVOKER, false },
+	{ "end_leaked", MF_ADMIN_REVOKER, false },
 	{ "evict_node", MF_ADMIN_REVOKER, false },
 	{ "explain_job", MF_ADMIN_VIEWER, false },
 	{ "extend_job", MF_ADMIN_OPERATOR, true },

@@ -109,6 +109,7 @@ put_jwt(struct mf_buf *to, const struct mf_cred *c, const char *lease)
 	mf_record_set_str(&r, MF_RS_LEASE, lease);
 	mf_record_set_str(&r, MF_RS_SERIAL, c->serial);
 	mf_record_set_str(&r, MF_RS_KID, c->kid);
+	mf_record_set_str(&r, MF_RS_SHA256, c->sha256);
 	mf_record_set_str(&r, MF_RS_SPIFFE_ID, c->spiffe_id);
 	mf_record_set_str(&r, MF_RS_HINT, c->hint);
 	mf_record_set_num(&r, MF_RN_NBF, c->nbf);

@@ -31,7 +31,12 @@ struct mf_cred {
 	uint64_t key;	  /* index of the key.prepared of the key that signed it; 0: of a log without keys */
 	uint32_t slot, epoch;
 	bool superseded; /* a newer generation of the same slot exists */
-	char der[44], spki[44];
+	union {
+		struct {
+			char der[44], spki[44]; /* of a certificate: base64url SHA-256 */
+		};
+		char sha256[65]; /* of a JWT-SVID: hex, of the token */
+	};
 	char kid[44]; /* of a JWT-SVID: the key that signed it; "" for a certificate. Its serial is the jti */
 	char **aud;   /* of a JWT-SVID: its audiences */
 	size_t aud_n;
@@ -234,6 +239,19 @@ const struct mf_key *mf_state_active_key(const struct mf_state *st, const char *
 const struct mf_key *mf_state_prepared_key(const struct mf_state *st, const char *use);
 /* Number of the last change of that bundle; 0: there is no key yet. Grows strictly, over restarts too. */
 uint64_t mf_state_bundle(const struct mf_state *st, enum mf_key_bundle which);
+/* Something that turned up where it should not be: what is known of it. */
+struct mf_leak {
+	struct mf_slice sha256;	   /* 32 bytes: of a certificate's DER, or of a token's text */
+	const char *access_key_id; /* of a cloud's session; "" */
+};
+struct mf_leaked {
+	const char *kind;	    /* "x509-svid", "jwt-svid" */
+	const char *id;		    /* serial, jti */
+	const struct mf_job *job;   /* whose it is; NULL: a node's */
+	const struct mf_node *node; /* NULL: a job's */
+};
+/* Of all that has not expired, ended or not. Looks at every credential: for emergencies. False: it is not one of them. */
+bool mf_state_find_leaked(const struct mf_state *st, const struct mf_leak *what, struct mf_leaked *ret);
 const struct mf_list *mf_state_broker_creds(const struct mf_state *st); /* struct mf_cred.at */
 /* Ended leases, oldest end first (struct mf_lease.at_ended). */
 const struct mf_list *mf_state_ended(const struct mf_state *st);

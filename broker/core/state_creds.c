@@ -98,8 +98,10 @@ new_cred(const struct step *a, struct mf_cred **ret_c)
 	c->index = c->of = a->index;
 	c->issued_us = a->r->ts_us;
 	if (!mf_state_copy(c->serial, sizeof(c->serial), str(a, MF_RS_SERIAL)) ||
-	    !mf_state_copy(c->der, sizeof(c->der), str(a, MF_RS_DER)) ||
-	    !mf_state_copy(c->spki, sizeof(c->spki), str(a, MF_RS_SPKI))) {
+	    (a->r->type == MF_REC_JWT_ISSUED
+		    ? !mf_state_copy(c->sha256, sizeof(c->sha256), str(a, MF_RS_SHA256))
+		    : !mf_state_copy(c->der, sizeof(c->der), str(a, MF_RS_DER)) ||
+			  !mf_state_copy(c->spki, sizeof(c->spki), str(a, MF_RS_SPKI)))) {
 		mf_cred_free(c);
 		return broken(a, "a value is too long");
 	}

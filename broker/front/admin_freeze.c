@@ -1,4 +1,4 @@
-/* Freezing and lifting. */
+/* Revoking what is neither named as a job nor as a node: freezes, and their lifting; leaked credentials. */
 #include "broker/front/admin_internal.h"
 
 static void
@@ -9,6 +9,25 @@ fill_freeze(Mayfly__Roles__V1__AdminCall *call, char *id, void *ctx)
 	call->freeze = ctx;
 }
 
+static void
+fill_leaked(Mayfly__Roles__V1__AdminCall *call, char *id, void *ctx)
+{
+	MF_UNUSED(id);
+	call->what_case = MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_END_LEAKED;
+	call->end_leaked = ctx;
+}
+
+static void
+end_leaked(struct mf_grpc_call *c, const Mayfly__Admin__V1__RevokeRequest *q)
+{
+	static const struct mf_admin_act act = { "end leaked", NULL, fill_leaked,
+		MAYFLY__ROLES__V1__ADMIN_REPLY__WHAT_REMOVAL, mf_admin_pick_removal };
+	Mayfly__Admin__V1__EndLeakedRequest e = MAYFLY__ADMIN__V1__END_LEAKED_REQUEST__INIT;
+	e.leaked = q->leaked;
+	e.reason = q->reason;
+	mf_admin_act(c, &act, "", &e);
+}
+
 void
 mf_admin_freeze(struct mf_grpc_call *c, const Mayfly__Admin__V1__RevokeRequest *q)
 {
@@ -17,6 +36,10 @@ mf_admin_freeze(struct mf_grpc_call *c, const Mayfly__Admin__V1__RevokeRequest *
 	static char profile[] = "profile", rule[] = "rule", person[] = "person", tenant[] = "tenant",
 		    all[] = "all";
 	Mayfly__Admin__V1__FreezeRequest f = MAYFLY__ADMIN__V1__FREEZE_REQUEST__INIT;
+	if (q->what_case == MAYFLY__ADMIN__V1__REVOKE_REQUEST__WHAT_LEAKED) {
+		end_leaked(c, q);
+		return;
+	}
 	f.reason = q->reason;
 	f.for_s = q->for_s;
 	switch (q->what_case) {

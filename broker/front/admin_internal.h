@@ -82,6 +82,7 @@ void mf_admin_extend_job(struct mf_grpc_call *c, const ProtobufCMessage *msg);
 void mf_admin_create_join_token(struct mf_grpc_call *c, const ProtobufCMessage *msg);
 void mf_admin_readmit_node(struct mf_grpc_call *c, const ProtobufCMessage *msg);
 /* admin_freeze.c */
+/* Whatever is neither a job nor a node. */
 void mf_admin_freeze(struct mf_grpc_call *c, const Mayfly__Admin__V1__RevokeRequest *q);
 void mf_admin_unfreeze(struct mf_grpc_call *c, const ProtobufCMessage *msg);
 void mf_admin_list_freezes(struct mf_grpc_call *c, const ProtobufCMessage *msg);

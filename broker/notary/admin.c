@@ -226,7 +226,7 @@ mf_removal_answer(
 
 static void
 remove_access(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__AdminCall *call,
-    const char *id, const char *reason, bool node)
+    const char *id, const char *reason, bool node, bool drain)
 {
 	const struct mf_job *j = node ? NULL : mf_state_job(e->state, mf_slice_str(id));
 	const struct mf_node *n = node ? mf_state_node(e->state, mf_slice_str(id)) : NULL;
@@ -242,7 +242,6 @@ remove_access(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__A
 		return;
 	}
 	(void)snprintf(full, sizeof(full), "%s", node ? n->id : j->id);
-	bool drain = !node && call->end_job->drain;
 	mf_engine_keep_removal(e, node ? "node" : drain ? "drain" : "job", full);
 	if (record_request(e, now, call, full, reason) == UINT64_MAX) {
 		mf_engine_admin_fail(e, call->call_id, MF_E_INTERNAL,
@@ -258,6 +257,55 @@ remove_access(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__A
 		e->ops->removal_settled(e->ctx, out.index);
 	mf_removal_answer(e, now, call->call_id, &out, full);
 	mf_removal_listing_free(out.creds);
+}
+
+/* The first that is ours. */
+static bool
+find_leaked(const struct mf_engine *e, const Mayfly__Admin__V1__LeakedCredential *q, struct mf_leaked *ret)
+{
+	static const uint8_t none[32];
+	for (size_t i = 0; i < q->n_sha256; i++) {
+		const struct mf_leak what = { mf_slice(q->sha256[i].data, q->sha256[i].len), "" };
+		if (mf_state_find_leaked(e->state, &what, ret))
+			return true;
+	}
+	for (size_t i = 0; i < q->n_access_key_ids; i++) {
+		const struct mf_leak what = { mf_slice(none, sizeof(none)), q->access_key_ids[i] };
+		if (mf_state_find_leaked(e->state, &what, ret))
+			return true;
+	}
+	return false;
+}
+
+/* From what was found lying around to the end of the job whose it is. */
+static void
+end_leaked(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__AdminCall *call)
+{
+	const Mayfly__Admin__V1__EndLeakedRequest *q = call->end_leaked;
+	struct mf_leaked found;
+	char why[700], id[MF_STATE_ID_MAX];
+	if (q->leaked == NULL || q->leaked->n_sha256 > 32 || q->leaked->n_access_key_ids > 32 ||
+	    strlen(q->reason) > 400) {
+		mf_engine_admin_fail(e, call->call_id, MF_E_INVALID,
+		    "at most 32 fingerprints and a reason of at most 400 bytes");
+		return;
+	}
+	if (!find_leaked(e, q->leaked, &found)) {
+		mf_engine_admin_fail(e, call->call_id, MF_E_NOTFOUND,
+		    "nothing of that file is a credential of this broker that has not expired");
+		return;
+	}
+	if (found.job == NULL) {
+		(void)snprintf(why, sizeof(why),
+		    "it is the certificate of node %s: 'mayfly node evict %s' puts that node out",
+		    found.node->id, found.node->id);
+		mf_engine_admin_fail(e, call->call_id, MF_E_STATE, why);
+		return;
+	}
+	memcpy(id, found.job->id, sizeof(id));
+	(void)snprintf(why, sizeof(why), "leaked %s %s%s%s", found.kind, found.id,
+	    q->reason[0] == '\0' ? "" : ": ", q->reason);
+	remove_access(e, now, call, id, why, false, false);
 }
 
 void
@@ -466,13 +514,17 @@ mf_engine_admin_checked(struct mf_engine *e, struct mf_now now, const Mayfly__Ro
 	}
 	switch (call->what_case) {
 	case MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_END_JOB:
-		remove_access(e, now, call, call->end_job->match, call->end_job->reason, false);
+		remove_access(
+		    e, now, call, call->end_job->match, call->end_job->reason, false, call->end_job->drain);
+		break;
+	case MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_END_LEAKED:
+		end_leaked(e, now, call);
 		break;
 	case MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_EXTEND_JOB:
 		mf_engine_extend(e, now, call);
 		break;
 	case MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_EVICT_NODE:
-		remove_access(e, now, call, call->evict_node->match, call->evict_node->reason, true);
+		remove_access(e, now, call, call->evict_node->match, call->evict_node->reason, true, false);
 		break;
 	case MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_CREATE_JOIN_TOKEN:
 		create_token(e, now, call);

@@ -13,6 +13,7 @@ static const char usage[] =
     "usage: mayfly audit verify [--log DIR] [--key KEY] [--max-unsigned 2s] [-o json]\n"
     "       mayfly audit tail   [--log DIR] [--key KEY] [-f] [-n N|all] [FILTER...] [-o json]\n"
     "       mayfly audit find   [--log DIR] [--key KEY] FILTER... [-o json]\n"
+    "       mayfly audit fingerprint FILE\n"
     "filters: --type T  --job J  --node N  --spiffe-id I  --serial S  --since 10m|2026-01-31T12:00:00Z\n"
     "DIR holds checkpoint, vkey and wal/ (default: log in $MAYFLY_STATE or its broker/, then\n"
     "/var/lib/mayfly/broker/log). KEY is the log's public key (vkey) or a file with it: get it by a way "
@@ -230,6 +231,8 @@ mf_audit_main(int argc, char **argv)
 		(void)fputs(usage, stdout);
 		return AUDIT_OK;
 	}
+	if (strcmp(verb, "fingerprint") == 0 && argc == 3 && argv[2][0] != '-')
+		return mf_audit_fingerprint(argv[2]);
 	for (size_t i = 0; i < MF_COUNT(verbs); i++) {
 		if (strcmp(verb, verbs[i].name) != 0)
 			continue;

@@ -37,6 +37,7 @@ struct mf_audit_log {
 /* The whole program: an exit code of the above. */
 int mf_audit_main(int argc, char **argv);
 
+int mf_audit_fingerprint(const char *path);
 int mf_audit_verify(const struct mf_audit_opts *o, const struct mf_audit_log *log);
 int mf_audit_tail(const struct mf_audit_opts *o, const struct mf_audit_log *log);
 int mf_audit_find(const struct mf_audit_opts *o, const struct mf_audit_log *log);

@@ -297,6 +297,55 @@ test_follow(void **state)
 	remove_dir();
 }
 
+static int
+fingerprint(const char *text)
+{
+	char name[100];
+	(void)snprintf(name, sizeof(name), "%s/found", dir);
+	FILE *f = fopen(name, "we");
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+	return run("fingerprint", name, NULL);
+}
+
+/* What a file is, is found out: variables, JSON, a bare token, a certificate among other things. */
+static void
+test_fingerprint(void **state)
+{
+	MF_UNUSED(state);
+	static const char token[] =
+	    "sha256 69857548f7c582b96bc72abf21dbf61b9169ba42dfcaca9a5b91565fb1805e93\n",
+			  cert[] =
+			      "sha256 1b65f68a522c858715f5dd951cd0402dc16691778814bf0759822b7a257421d0\n";
+	fresh_dir();
+	assert_int_equal(
+	    fingerprint(
+		"AWS_ACCESS_KEY_ID=ASIAIOSFODNN7EXAMPLE\nAWS_SESSION_TOKEN=abcdefghijklmnopqrstuvwxyz==\n"),
+	    0);
+	assert_in(&out, "access-key-id ASIAIOSFODNN7EXAMPLE\n");
+	assert_in(&out, token);
+	assert_int_equal(
+	    fingerprint(
+		"{\"AccessKeyId\":\"K0123456789ABCDEFGHI\",\"Token\":\"abcdefghijklmnopqrstuvwxyz==\"}"),
+	    0);
+	assert_in(&out, "access-key-id K0123456789ABCDEFGHI\n");
+	assert_in(&out, token);
+	assert_int_equal(fingerprint("abcdefghijklmnopqrstuvwxyz=="), 0);
+	assert_in(&out, token);
+	assert_int_equal(lines(&out), 1);
+	assert_int_equal(
+	    fingerprint("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n-----BEGIN "
+			"CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----\n"),
+	    0);
+	assert_in(&out, cert);
+	assert_int_equal(lines(&out), 1);
+	assert_int_equal(fingerprint("short words only\n"), 1);
+	assert_in(&errs, "holds no certificate, token or access key id");
+	assert_int_equal(run("fingerprint", "/nonexistent", NULL), 4);
+	remove_dir();
+}
+
 int
 main(void)
 {
@@ -308,6 +357,7 @@ main(void)
 		cmocka_unit_test(test_find),
 		cmocka_unit_test(test_tail),
 		cmocka_unit_test(test_follow),
+		cmocka_unit_test(test_fingerprint),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	mf_buf_fini(&out);

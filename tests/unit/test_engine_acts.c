@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "broker/core/admin_roles.h"
+#include "base/text.h"
 #include "engine_rig.h"
 
 typedef Mayfly__Roles__V1__AdminCall call_t;
@@ -160,6 +161,27 @@ unfreeze(struct rig *r)
 }
 
 static void
+end_leaked(struct rig *r)
+{
+	REQUEST(EndLeakedRequest, END_LEAKED_REQUEST, end_leaked, END_LEAKED);
+	Mayfly__Admin__V1__LeakedCredential leak = MAYFLY__ADMIN__V1__LEAKED_CREDENTIAL__INIT;
+	uint8_t hash[32];
+	const struct mf_job *j = mf_state_job(mf_engine_state(r->e), mf_slice_str(at.job));
+	const struct mf_lease *l = MF_LIST_ITEM(j->leases.next, struct mf_lease, at_job);
+	const struct mf_cred *c = MF_LIST_ITEM(l->creds.next, struct mf_cred, at);
+	MF_AUTO_IN(mf_buf_fini) struct mf_buf b;
+	mf_buf_init(&b, 64);
+	assert_int_equal(mf_base64url_get(mf_slice_str(c->der), &b, NULL), MF_OK);
+	memcpy(hash, b.p, sizeof(hash));
+	ProtobufCBinaryData v = { sizeof(hash), hash };
+	leak.n_sha256 = 1;
+	leak.sha256 = &v;
+	q.leaked = &leak;
+	q.reason = why;
+	act(r, &call);
+}
+
+static void
 evict_node(struct rig *r)
 {
 	REQUEST(EvictNodeRequest, EVICT_NODE_REQUEST, evict_node, EVICT_NODE);
@@ -206,10 +228,10 @@ static const struct {
 	const char *name;
 	void (*run)(struct rig *r);
 } cases[] = { { "create_join_token", create_join_token }, { "reload_policy", reload_policy },
-	{ "extend_job", extend_job }, { "end_job", end_job }, { "evict_node", evict_node },
-	{ "readmit_node", readmit_node }, { "prepare_key", prepare_key }, { "activate_key", activate_key },
-	{ "freeze", freeze }, { "unfreeze", unfreeze }, { "taint_key", taint_key },
-	{ "revoke_key", revoke_key }, { "confirm_clock", confirm_clock } };
+	{ "extend_job", extend_job }, { "end_leaked", end_leaked }, { "end_job", end_job },
+	{ "evict_node", evict_node }, { "readmit_node", readmit_node }, { "prepare_key", prepare_key },
+	{ "activate_key", activate_key }, { "freeze", freeze }, { "unfreeze", unfreeze },
+	{ "taint_key", taint_key }, { "revoke_key", revoke_key }, { "confirm_clock", confirm_clock } };
 
 /* Does one of the records since ${from} name who acted? */
 static bool

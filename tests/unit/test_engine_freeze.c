@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/text.h"
 #include "engine_jobs.h"
 
 #define WHAT(x) MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_##x
@@ -252,11 +253,79 @@ test_bad_requests(void **state)
 	mf_rig_free(r);
 }
 
+/* SHA-256 of the last certificate of a job in the log, as its record has it. */
+static void
+last_certificate(const struct rig *r, uint8_t ret[32])
+{
+	bool found = false;
+	for (size_t i = r->log_n; i-- > 0 && !found;) {
+		struct mf_record_doc *doc = NULL;
+		assert_int_equal(mf_record_decode(mf_slice(r->log[i].p, r->log[i].n), &doc, NULL), MF_OK);
+		const struct mf_record *rec = mf_record_doc_get(doc);
+		found = rec->type == MF_REC_SVID_ISSUED && mf_slice_eq_str(rec->s[MF_RS_HOLDER], "job");
+		if (found) {
+			MF_AUTO_IN(mf_buf_fini) struct mf_buf b;
+			mf_buf_init(&b, 64);
+			assert_int_equal(mf_base64url_get(rec->s[MF_RS_DER], &b, NULL), MF_OK);
+			assert_int_equal(b.n, 32);
+			memcpy(ret, b.p, 32);
+		}
+		mf_record_doc_free(doc);
+	}
+	assert_true(found);
+}
+
+static const Mayfly__Roles__V1__AdminReply *
+end_leaked(struct rig *r, uint8_t *hash, size_t n, char *key_id)
+{
+	Mayfly__Roles__V1__AdminCall call = MAYFLY__ROLES__V1__ADMIN_CALL__INIT;
+	Mayfly__Admin__V1__EndLeakedRequest q = MAYFLY__ADMIN__V1__END_LEAKED_REQUEST__INIT;
+	Mayfly__Admin__V1__LeakedCredential leak = MAYFLY__ADMIN__V1__LEAKED_CREDENTIAL__INIT;
+	uint8_t other[32] = { 7 };
+	ProtobufCBinaryData v[2] = { { 32, other }, { n, hash } };
+	char why[] = "on a wiki";
+	leak.n_sha256 = 2;
+	leak.sha256 = v;
+	leak.n_access_key_ids = key_id == NULL ? 0 : 1;
+	leak.access_key_ids = &key_id;
+	q.leaked = &leak;
+	q.reason = why;
+	call.what_case = WHAT(END_LEAKED);
+	call.end_leaked = &q;
+	ask(r, &call);
+	return r->reply;
+}
+
+/* What leaked ends its job, by its own bytes; a hash of something else finds nobody. */
+static void
+test_leaked(void **state)
+{
+	MF_UNUSED(state);
+	struct rig_job j;
+	struct rig *r = mf_rig_with_job(&j);
+	uint8_t hash[32], wrong[32];
+	char id[] = "AKIAIOSFODNN7EXAMPLE";
+	last_certificate(r, hash);
+	memcpy(wrong, hash, sizeof(wrong));
+	wrong[31] ^= 1;
+	assert_string_equal(end_leaked(r, wrong, 32, NULL)->error_code, "not_found");
+	assert_string_equal(end_leaked(r, hash, 31, id)->error_code, "not_found");
+	assert_false(mf_rig_job(r, j.id)->ended);
+	const Mayfly__Roles__V1__AdminReply *a = end_leaked(r, hash, 32, NULL);
+	assert_int_equal(a->what_case, ANSWER(REMOVAL));
+	assert_string_equal(a->removal->subject, j.id);
+	assert_true(mf_rig_job(r, j.id)->ended);
+	assert_non_null(strstr(mf_rig_job(r, j.id)->reason, "leaked x509-svid "));
+	mf_rig_check_replay(r);
+	mf_rig_free(r);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_each_kind),
 		cmocka_unit_test(test_in_flight), cmocka_unit_test(test_for_a_time),
-		cmocka_unit_test(test_crash), cmocka_unit_test(test_bad_requests) };
+		cmocka_unit_test(test_crash), cmocka_unit_test(test_bad_requests),
+		cmocka_unit_test(test_leaked) };
 	return cmocka_run_group_tests_name("engine_freeze", tests, NULL, NULL);
 }
