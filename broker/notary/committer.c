@@ -25,6 +25,7 @@ struct mf_committer {
 	struct mf_wal *wal;
 	struct mf_checkpointer *heads;
 	struct mf_mailbox *box;
+	struct mf_list held; /* of the thread that appends */
 	pthread_t thread, snapshots;
 	bool running, snapshots_running, failed;
 	uint64_t unsigned_since; /* mono_ms; 0: the head is signed */
@@ -278,6 +279,7 @@ mf_committer_new(
 	if (c == NULL)
 		return MF_FAIL(err, MF_E_NOMEM, "committer: out of memory");
 	c->conf = *conf;
+	mf_list_init(&c->held);
 	(void)pthread_mutex_init(&c->lock, NULL);
 	(void)pthread_cond_init(&c->wanted, NULL);
 	enum mf_status s = mf_mailbox_new(false, &c->box, err);
@@ -311,6 +313,7 @@ mf_committer_free(struct mf_committer *c)
 	if (c == NULL)
 		return;
 	if (c->running) {
+		mf_committer_push(c);
 		mf_mailbox_close(c->box);
 		(void)pthread_join(c->thread, NULL);
 	}
@@ -323,8 +326,11 @@ mf_committer_free(struct mf_committer *c)
 	}
 	struct mf_list left;
 	mf_list_init(&left);
-	if (c->box != NULL && mf_mailbox_take(c->box, &left)) /* made by hand, and ended in the middle */
-		MF_LIST_EACH(p, &left)
+	if (c->box != NULL) { /* made by hand, and ended in the middle */
+		mf_committer_push(c);
+		(void)mf_mailbox_take(c->box, &left);
+	}
+	MF_LIST_EACH(p, &left)
 	free(MF_LIST_ITEM(p, struct entry, at));
 	mf_checkpointer_free(c->heads);
 	mf_wal_free(c->wal);
@@ -335,7 +341,29 @@ mf_committer_free(struct mf_committer *c)
 }
 
 void
+mf_committer_push(struct mf_committer *c)
+{
+	mf_mailbox_post_all(c->box, &c->held);
+}
+
+bool
+mf_committer_holds(const struct mf_committer *c, uint64_t *ret_from)
+{
+	if (mf_list_empty(&c->held))
+		return false;
+	*ret_from = MF_LIST_ITEM(c->held.next, struct entry, at)->index;
+	return true;
+}
+
+void
 mf_committer_append(struct mf_committer *c, uint64_t index, struct mf_slice record, bool removal)
+{
+	mf_committer_hold(c, index, record, removal);
+	mf_committer_push(c);
+}
+
+void
+mf_committer_hold(struct mf_committer *c, uint64_t index, struct mf_slice record, bool removal)
 {
 	struct entry *e = malloc(sizeof(*e) + record.n);
 	if (e == NULL)
@@ -345,7 +373,9 @@ mf_committer_append(struct mf_committer *c, uint64_t index, struct mf_slice reco
 	e->index = index;
 	e->n = record.n;
 	memcpy(e->bytes, record.p, record.n);
-	mf_mailbox_post(c->box, &e->at);
+	mf_list_add_tail(&c->held, &e->at);
+	if (removal)
+		mf_committer_push(c);
 }
 
 struct mf_committer_stats

@@ -1,5 +1,5 @@
 /*
- * committer: the one thread that writes the log. Whatever arrived during the last sync is the next batch, with no
+ * committer: the one thread that writes the log. Whatever was pushed during the last sync is the next batch, with no
  * gathering timer; removals and the rest go in runs, in order. The head is signed after the sync, at most one second
  * later and at the end. Snapshots are made beside it, by a thread of their own, at each rollover.
  */
@@ -48,6 +48,14 @@ MF_DEFINE_CLEANUP(struct mf_committer, mf_committer_free)
  * not written: MF_COMMIT_FAILED, because the state is not that of the log.
  */
 void mf_committer_append(struct mf_committer *c, uint64_t index, struct mf_slice record, bool removal);
+/*
+ * The same in two steps, both of the thread that appends: held until the push, a removal pushes itself and what is before it.
+ * Who holds says when it ends (mf_engine_log_may_wait); the thread never waits for more.
+ */
+void mf_committer_hold(struct mf_committer *c, uint64_t index, struct mf_slice record, bool removal);
+void mf_committer_push(struct mf_committer *c);
+/* Whether something is held: *ret_from is the index of the first of it. */
+bool mf_committer_holds(const struct mf_committer *c, uint64_t *ret_from);
 /* Of one made by hand: what the threads would do now, in their order. */
 void mf_committer_turn(struct mf_committer *c);
 /* For struct mf_store_hook (the context is the committer). */

@@ -219,6 +219,11 @@ void mf_engine_key_lost(struct mf_engine *e, const char *id);
 void mf_engine_certify_server(struct mf_engine *e, struct mf_now now, struct mf_slice point);
 /* Timers: call at least once a second. */
 void mf_engine_tick(struct mf_engine *e, struct mf_now now);
+/*
+ * Whether nobody waits yet for the records from ${from} on: certificates are being signed, whose records will stand in one
+ * frame with them. Once one of those is there it says no, and so it does when the last signature has come.
+ */
+bool mf_engine_log_may_wait(const struct mf_engine *e, uint64_t from);
 /* The snapshot file of ${size} records is durable: its hash goes into the log. */
 void
 mf_engine_snapshot_written(struct mf_engine *e, struct mf_now now, uint64_t size, const uint8_t sha256[32]);

@@ -54,12 +54,27 @@ mf_mailbox_fd(const struct mf_mailbox *b)
 	return b->fd;
 }
 
-void
-mf_mailbox_post(struct mf_mailbox *b, struct mf_list *item)
+/* Move all of ${from} behind what is in ${to}. */
+static void
+splice(struct mf_list *to, struct mf_list *from)
 {
+	if (mf_list_empty(from))
+		return;
+	from->next->prev = to->prev;
+	to->prev->next = from->next;
+	from->prev->next = to;
+	to->prev = from->prev;
+	mf_list_init(from);
+}
+
+void
+mf_mailbox_post_all(struct mf_mailbox *b, struct mf_list *items)
+{
+	if (mf_list_empty(items))
+		return;
 	(void)pthread_mutex_lock(&b->lock);
 	bool first = mf_list_empty(&b->items);
-	mf_list_add_tail(&b->items, item);
+	splice(&b->items, items);
 	if (first)
 		(void)pthread_cond_signal(&b->some);
 	(void)pthread_mutex_unlock(&b->lock);
@@ -70,17 +85,21 @@ mf_mailbox_post(struct mf_mailbox *b, struct mf_list *item)
 	}
 }
 
+void
+mf_mailbox_post(struct mf_mailbox *b, struct mf_list *item)
+{
+	struct mf_list one;
+	mf_list_init(&one);
+	mf_list_add_tail(&one, item);
+	mf_mailbox_post_all(b, &one);
+}
+
 static bool
 take_locked(struct mf_mailbox *b, struct mf_list *to)
 {
 	if (mf_list_empty(&b->items))
 		return false;
-	/* splice */
-	b->items.next->prev = to->prev;
-	to->prev->next = b->items.next;
-	b->items.prev->next = to;
-	to->prev = b->items.prev;
-	mf_list_init(&b->items);
+	splice(to, &b->items);
 	return true;
 }
 

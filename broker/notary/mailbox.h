@@ -13,6 +13,8 @@ MF_NODISCARD enum mf_status mf_mailbox_new(bool with_fd, struct mf_mailbox **ret
 void mf_mailbox_free(struct mf_mailbox *b); /* must be empty; NULL is a no-op */
 /* ${item} is an initialised node of the caller's struct. Never blocks for long, never fails. */
 void mf_mailbox_post(struct mf_mailbox *b, struct mf_list *item);
+/* All of ${items}, in order; ${items} is empty then. */
+void mf_mailbox_post_all(struct mf_mailbox *b, struct mf_list *items);
 /* Move everything that is there to ${to} (appended). False when nothing was. */
 bool mf_mailbox_take(struct mf_mailbox *b, struct mf_list *to);
 /* The same, but wait for up to ${timeout_ms} (UINT64_MAX: for ever), or until mf_mailbox_close. */

@@ -456,17 +456,31 @@ say_status(struct mf_notary *n, struct mf_now now)
 	    mf_state_leases_open(mf_engine_state(n->engine)));
 }
 
+/*
+ * At the end of a turn the committer gets what was recorded in it, unless all of that still waits for a signature: then
+ * decision and certificate are one frame and one sync. A signer answers in any case; ${now}: not even for that.
+ */
+static void
+push_log(struct mf_notary *n, bool now)
+{
+	uint64_t from;
+	if (mf_committer_holds(n->committer, &from) && (now || !mf_engine_log_may_wait(n->engine, from)))
+		mf_committer_push(n->committer);
+}
+
 /* Everything that was accepted is written and answered before the end, within reason. */
 static void
 finish(struct mf_notary *n)
 {
 	uint64_t until = mf_now().mono_ms + REMOVAL_TURN_MS;
 	mf_engine_stop(n->engine, mf_now());
+	push_log(n, true);
 	while (!n->failed && n->durable < mf_state_size(mf_engine_state(n->engine)) &&
 	       mf_now().mono_ms < until) {
 		struct pollfd p = { mf_mailbox_fd(n->commit_box), POLLIN, 0 };
 		(void)poll(&p, 1, 50);
 		drain_boxes(n);
+		push_log(n, true);
 	}
 	mf_front_link_write(n->front);
 }
@@ -474,6 +488,7 @@ finish(struct mf_notary *n)
 int
 mf_notary_run(struct mf_notary *n)
 {
+	push_log(n, true);
 	while (!n->stopping && !n->failed) {
 		struct pollfd p[5 + MF_VERIFIERS_RUN] = {
 			{ mf_role_control_fd(n->role), POLLIN, 0 },
@@ -496,10 +511,12 @@ mf_notary_run(struct mf_notary *n)
 			mf_courier_link_read(n->courier);
 		struct mf_now now = mf_now();
 		mf_evidence_turn(n->evidence, now);
-		if (now.mono_ms - n->last_tick_ms >= TICK_MS) {
+		bool tick = now.mono_ms - n->last_tick_ms >= TICK_MS;
+		if (tick) {
 			n->last_tick_ms = now.mono_ms;
 			mf_engine_tick(n->engine, now);
 		}
+		push_log(n, tick);
 		say_status(n, now);
 		mf_front_link_write(n->front);
 	}

@@ -25,7 +25,7 @@ op_sign_jwt(void *ctx, struct mf_jwt_request *req)
 static void
 op_append(void *ctx, uint64_t index, struct mf_slice record, bool removal)
 {
-	mf_committer_append(((struct mf_notary *)ctx)->committer, index, record, removal);
+	mf_committer_hold(((struct mf_notary *)ctx)->committer, index, record, removal);
 }
 
 static void

@@ -203,6 +203,15 @@ let_go(struct mf_engine *e, struct release *r)
 	}
 }
 
+bool
+mf_engine_log_may_wait(const struct mf_engine *e, uint64_t from)
+{
+	/* In the order of what they wait for. */
+	const struct release *last =
+	    mf_list_empty(&e->releases) ? NULL : MF_LIST_ITEM(e->releases.prev, struct release, at);
+	return e->works_n > 0 && !e->stopped && (last == NULL || last->index < from);
+}
+
 /* A removal is effective although the log hangs: say so rather than let its operator wait (exit code 3). */
 static void
 say_effective(struct mf_engine *e, struct mf_now now)

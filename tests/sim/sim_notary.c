@@ -198,6 +198,10 @@ commit(void *arg, uint64_t x)
 void
 sim_notary_kick(struct sim_notary *n)
 {
+	uint64_t from;
+	/* As the process does at the end of a turn. */
+	if (mf_committer_holds(n->committer, &from) && !mf_engine_log_may_wait(n->engine, from))
+		mf_committer_push(n->committer);
 	uint64_t sync = sim->t_us < n->slow_until_us ? n->slow_us : sim_between(100, 3000);
 	for (size_t i = 0; i < WORKERS; i++) {
 		if (!n->worker_due[i])
@@ -216,6 +220,7 @@ tick(void *arg, uint64_t x)
 	MF_UNUSED(x);
 	sim_notary_enter(n);
 	mf_engine_tick(n->engine, sim_notary_now(n));
+	mf_committer_push(n->committer);
 	sim_after(TICK_MS * SIM_MS, tick, n, 0, &n->life);
 	after(n, true);
 }

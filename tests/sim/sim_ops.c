@@ -49,7 +49,7 @@ static void
 op_append(void *ctx, uint64_t index, struct mf_slice record, bool removal)
 {
 	sim_saw_record(index, record, removal);
-	mf_committer_append(((struct sim_notary *)ctx)->committer, index, record, removal);
+	mf_committer_hold(((struct sim_notary *)ctx)->committer, index, record, removal);
 }
 
 static void
