@@ -38,6 +38,7 @@ struct sim {
 	uint64_t random, chance; /* what the product draws, and what the history is made of */
 	int bug;		 /* 0: none is planted */
 	bool trace, failed, healing;
+	bool managed;	 /* jobs of a workload manager are among the others */
 	unsigned broken; /* which invariant, when failed */
 	struct mf_heap events;
 	const struct sim_host *host; /* whose role runs */
@@ -48,6 +49,7 @@ struct sim {
 	struct sim_net *net;
 	struct sim_observer *observer;
 	struct sim_operators *operators;
+	struct sim_managers *managers; /* NULL: not managed */
 };
 extern struct sim *sim;
 
@@ -219,6 +221,24 @@ uint32_t sim_operators_required(void);	       /* persons whose signatures are ne
 void sim_operators_signers(struct mf_buf *to); /* the file of SIM_SIGNERS_FD */
 void sim_operators_notary_gone(void);
 
+/* ---- sim_managers.c: a workload manager, in some histories ---- */
+struct sim_managers;
+struct sim_managers *sim_managers_new(void);
+void sim_managers_free(struct sim_managers *m); /* NULL is a no-op */
+void sim_managers_start(void);			/* it starts a job somewhere */
+/* The file ${name} of the node's simulated manager; false: it is not there. */
+bool sim_managers_read(size_t agent, const char *name, struct mf_buf *to);
+void sim_managers_removed(size_t agent); /* its word was taken, or refused */
+/* A ManagerAnswer left: for an end that is final, or for what was said of a beginning. */
+void sim_managers_answered(const char *key, bool final);
+struct sim_managed {
+	bool over;		 /* it was told that the end is on record */
+	uint64_t owner_since_us; /* and since when owner and deadline are; UINT64_MAX: not */
+	uint32_t owner;
+	int64_t deadline;
+};
+struct sim_managed sim_managers_know(const char *key);
+
 /* ---- sim_policy.c: what policy gives, twice: to the product, and as the observer knows it ---- */
 struct mf_policy *sim_policy_make(unsigned version);
 #define SIM_MAX_TTL_S 60
@@ -253,7 +273,8 @@ size_t sim_jobs(void);
 void sim_saw_clone(size_t of);	       /* of this agent there is a copy */
 void sim_saw_peace(uint64_t since_us); /* jobs have asked everywhere since then */
 struct sim_counts {
-	uint64_t grants, renewals, jwts, served, ended, suspended, refused, crashes, powers, removals, acts;
+	uint64_t grants, renewals, jwts, served, ended, suspended, refused, crashes, powers, removals, acts,
+	    words;
 };
 extern struct sim_counts sim_counts;
 

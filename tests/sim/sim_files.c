@@ -8,6 +8,7 @@
 
 #define FIRST_DIR 2000000
 #define FIRST_FILE 3000000
+#define MANAGER_DIR 4000000
 
 int
 sim_files_dir(size_t agent, bool run)
@@ -114,6 +115,10 @@ enum mf_status
 mf_file_read(int dirfd, const char *name, struct mf_buf *ret_b, struct mf_err *err)
 {
 	int fd = -1;
+	if (dirfd >= MANAGER_DIR)
+		return sim_managers_read((size_t)(dirfd - MANAGER_DIR), name, ret_b)
+			   ? mf_buf_check(ret_b, err)
+			   : MF_FAIL(err, MF_E_NOTFOUND, "%s: no such file", name);
 	MF_TRY(mf_file_open(dirfd, name, 0, 0, &fd, err));
 	return mf_file_read_all(fd, ret_b, err);
 }
@@ -152,6 +157,10 @@ enum mf_status
 mf_file_remove(int dirfd, const char *name, struct mf_err *err)
 {
 	MF_UNUSED(err);
+	if (dirfd >= MANAGER_DIR) {
+		sim_managers_removed((size_t)(dirfd - MANAGER_DIR));
+		return MF_OK;
+	}
 	struct sim_file *f = find(dirfd, name);
 	if (f == NULL)
 		return MF_OK;
@@ -160,16 +169,17 @@ mf_file_remove(int dirfd, const char *name, struct mf_err *err)
 	return MF_OK;
 }
 
-/* The simulated manager's directory of agent/attestor/sim_manager.c: not here. */
+/* The simulated manager's directory of agent/attestor/sim_manager.c. */
 enum mf_status
 mf_dir_open_at(int dirfd, const char *name, bool create, uid_t owner, gid_t group, mode_t mode, int *ret_fd,
     struct mf_err *err)
 {
-	MF_UNUSED(dirfd);
 	MF_UNUSED(create);
 	MF_UNUSED(owner);
 	MF_UNUSED(group);
 	MF_UNUSED(mode);
-	MF_UNUSED(ret_fd);
-	return MF_FAIL(err, MF_E_NOTFOUND, "%s: no such directory", name);
+	if (!sim->managed)
+		return MF_FAIL(err, MF_E_NOTFOUND, "%s: no such directory", name);
+	*ret_fd = MANAGER_DIR + (dirfd - FIRST_DIR) / 2;
+	return MF_OK;
 }

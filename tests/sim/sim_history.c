@@ -35,6 +35,10 @@ call(void *arg, uint64_t proc)
 static void
 start_job(struct sim_agent *a)
 {
+	if (sim->managed && sim_one_in(3)) {
+		sim_managers_start();
+		return;
+	}
 	struct sim_kernel *k = sim_agent_kernel(a);
 	uint32_t uid = (uint32_t)sim_between(1001, 1004);
 	int p = sim_kernel_job(k, (unsigned)sim_below(12), uid, !sim_one_in(4));
@@ -288,6 +292,7 @@ make_world(void)
 	sim->net = sim_net_new();
 	sim->observer = sim_observer_new();
 	sim->operators = sim_operators_new();
+	sim->managers = sim->managed ? sim_managers_new() : NULL;
 	sim->notary = sim_notary_new();
 	size_t n = (size_t)sim_between(2, 4);
 	for (size_t i = 0; i < n; i++) {
@@ -358,6 +363,7 @@ sim_history(void)
 	sim_notary_free(sim->notary);
 	sim_operators_free(sim->operators);
 	sim_observer_free(sim->observer);
+	sim_managers_free(sim->managers);
 	sim_link_drop_all();
 	sim_drop_events();
 	sim_net_free(sim->net);

@@ -37,21 +37,23 @@ live(uint64_t seed, int bug, bool trace)
 	struct sim world = { .seed = seed,
 		.random = seed * UINT64_C(0x9e3779b97f4a7c15) + 1,
 		.chance = seed * UINT64_C(0xd1342543de82ef95) + 7,
+		.managed = seed % 4 == 3,
 		.bug = bug,
 		.trace = trace };
 	sim = &world;
 	sim_history();
 	sim = NULL;
 	if (trace)
-		(void)printf("%llu steps; %llu grants, %llu tokens, %llu served, %llu ended, %llu suspended, "
-			     "%llu refused; "
-			     "%llu crashes, %llu power cuts, %llu removals, %llu acts\n",
+		(void)printf(
+		    "%llu steps; %llu grants, %llu tokens, %llu served, %llu ended, %llu suspended, "
+		    "%llu refused; "
+		    "%llu crashes, %llu power cuts, %llu removals, %llu acts, %llu words of managers\n",
 		    (unsigned long long)world.steps, (unsigned long long)sim_counts.grants,
 		    (unsigned long long)sim_counts.jwts, (unsigned long long)sim_counts.served,
 		    (unsigned long long)sim_counts.ended, (unsigned long long)sim_counts.suspended,
 		    (unsigned long long)sim_counts.refused, (unsigned long long)sim_counts.crashes,
 		    (unsigned long long)sim_counts.powers, (unsigned long long)sim_counts.removals,
-		    (unsigned long long)sim_counts.acts);
+		    (unsigned long long)sim_counts.acts, (unsigned long long)sim_counts.words);
 	(void)fflush(stdout);
 	return world.failed ? BROKE + (int)world.broken : GOOD;
 }

@@ -169,8 +169,10 @@ asked_job(int agent, const Mayfly__Agent__V1__Attach *a)
 			.ending = NEVER };
 		(void)snprintf(j->key, sizeof(j->key), "%s", a->instance_key);
 	}
-	if (j->lease[0] == '\0')
+	if (j->lease[0] == '\0') {
 		j->uid = a->unix_uid;
+		(void)snprintf(j->manager_key, sizeof(j->manager_key), "%s", a->job_key);
+	}
 	return j;
 }
 
@@ -182,8 +184,19 @@ remember(uint64_t sid, uint64_t request, struct obs_job *j, bool jwt)
 		.request = request,
 		.job = j,
 		.policy = o->policy,
+		.at_us = sim->t_us,
 		.wall_s = obs_wall_s(),
 		.jwt = jwt };
+}
+
+static void
+remember_end(uint64_t sid, uint64_t request, const Mayfly__Agent__V1__ManagerEnd *e)
+{
+	remember(sid, request, NULL, false);
+	me()->asked[(me()->asked_n - 1) % OBS_ASKED].final =
+	    e->kind != MAYFLY__AGENT__V1__MANAGER_END_KIND__MANAGER_END_ANNOUNCED;
+	me()->asked[(me()->asked_n - 1) % OBS_ASKED].announced =
+	    e->kind == MAYFLY__AGENT__V1__MANAGER_END_KIND__MANAGER_END_ANNOUNCED;
 }
 
 static void
@@ -222,6 +235,12 @@ sim_saw_up(uint64_t sid, int agent, const Mayfly__Agent__V1__Up *up)
 	case MAYFLY__AGENT__V1__UP__BODY_MINT_JWT:
 		remember(sid, up->request_id, obs_job_by_lease(mf_slice_str(up->mint_jwt->lease_id)), true);
 		break;
+	case MAYFLY__AGENT__V1__UP__BODY_MANAGER_STARTED:
+		remember(sid, up->request_id, NULL, false);
+		break;
+	case MAYFLY__AGENT__V1__UP__BODY_MANAGER_END:
+		remember_end(sid, up->request_id, up->manager_end);
+		break;
 	default:
 		break;
 	}
@@ -252,6 +271,9 @@ check_dead(const struct obs_job *j, const char *what)
 	if (j->end_told)
 		sim_violated(
 		    3, "%s leaves for %s, whose node was told that its end is recorded", what, j->key);
+	if (j->manager_key[0] != '\0' && sim_managers_know(j->manager_key).over)
+		sim_violated(
+		    3, "%s leaves for %s, whose manager was told that its end is recorded", what, j->key);
 	if (j->removed || j->asked)
 		sim_violated(7, "%s leaves for %s, which an operator has ended", what, j->key);
 	if (n != NULL && (n->removed || n->asked || n->evicted != NEVER))
@@ -266,6 +288,35 @@ permitted(const struct obs_job *j, const char *profile, unsigned from)
 		if (user != NULL && sim_policy_permits(v, pool, user, profile))
 			return true;
 	return false;
+}
+
+/* Who was asked for after its manager had named an owner, and is another's, is no part of its job. */
+static void
+check_managed(const struct obs_job *j, const struct obs_asked *a)
+{
+	if (j->manager_key[0] == '\0' || j->granted_s != 0)
+		return;
+	const struct sim_managed m = sim_managers_know(j->manager_key);
+	if (m.owner_since_us < a->at_us && m.owner != j->uid)
+		sim_violated(4, "%s of uid %u is taken for a part of %s, whose owner is uid %u", j->key,
+		    j->uid, j->manager_key, m.owner);
+}
+
+static void
+saw_manager_answer(uint64_t sid, uint64_t request, const Mayfly__Agent__V1__ManagerAnswer *m)
+{
+	const struct obs_asked *a = asked_of(sid, request);
+	if (a == NULL || a->announced)
+		return;
+	sim_managers_answered(m->job_key, a->final);
+	for (size_t i = 0; a->final && i < me()->jobs_n; i++) {
+		const struct obs_job *j = &me()->jobs[i];
+		if (strcmp(j->manager_key, m->job_key) == 0 && j->opened != NEVER &&
+		    (j->ended == NEVER || !obs_durable(&j->end_record)))
+			sim_violated(7,
+			    "a manager is told that the end of %s is recorded, and that of %s is not",
+			    m->job_key, j->key);
+	}
 }
 
 static void
@@ -286,6 +337,7 @@ saw_grant(uint64_t sid, int agent, uint64_t request, const Mayfly__Agent__V1__Gr
 		sim_violated(4, "%s of uid %u in pool %s gets profile %s, which no rule gives it", j->key,
 		    j->uid, sim_agent_pool(sim->agents[j->agent]), g->profile);
 	check_dead(j, "a grant");
+	check_managed(j, a);
 	int64_t now_s = obs_wall_s() > a->wall_s ? obs_wall_s() : a->wall_s;
 	if (j->granted_s == 0)
 		j->granted_s = now_s;
@@ -365,6 +417,10 @@ sim_saw_down(uint64_t sid, int agent, const Mayfly__Agent__V1__Down *d)
 		break;
 	case MAYFLY__AGENT__V1__DOWN__BODY_END_ANSWER:
 		saw_end_answer(d->end_answer);
+		break;
+	case MAYFLY__AGENT__V1__DOWN__BODY_MANAGER_ANSWER:
+		saw_manager_answer(sid, d->request_id, d->manager_answer);
+		sim_counts.words++;
 		break;
 	case MAYFLY__AGENT__V1__DOWN__BODY_REFUSAL:
 		sim_counts.refused++;

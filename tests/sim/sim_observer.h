@@ -17,6 +17,7 @@ struct obs_job {
 	char key[256];
 	int agent;
 	uint32_t uid;
+	char manager_key[64]; /* of the manager's job that it claims to be of; "": none */
 	char lease[MF_STATE_ID_MAX], job[MF_STATE_ID_MAX], node[MF_STATE_ID_MAX];
 	int64_t granted_s;    /* broker's wall clock at the first grant; 0: none */
 	int64_t ending_until; /* announced; 0: not */
@@ -54,7 +55,9 @@ struct obs_asked {
 	uint64_t sid, request;
 	struct obs_job *job;
 	unsigned policy; /* in force then */
-	int64_t wall_s;	 /* and the broker's clock, which may have been set back since */
+	uint64_t at_us;
+	bool final, announced; /* a manager's word that ends a job, now or soon */
+	int64_t wall_s;	       /* and the broker's clock, which may have been set back since */
 	bool jwt;
 };
 

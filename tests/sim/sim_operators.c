@@ -214,8 +214,9 @@ ask_token(void *arg, uint64_t agent)
 	Mayfly__Admin__V1__CreateJoinTokenRequest q = MAYFLY__ADMIN__V1__CREATE_JOIN_TOKEN_REQUEST__INIT;
 	Mayfly__Admin__V1__CreateJoinTokenRequest__AttributesEntry a =
 	    MAYFLY__ADMIN__V1__CREATE_JOIN_TOKEN_REQUEST__ATTRIBUTES_ENTRY__INIT;
-	Mayfly__Admin__V1__CreateJoinTokenRequest__AttributesEntry *pa = &a;
-	char key[] = "pool";
+	Mayfly__Admin__V1__CreateJoinTokenRequest__AttributesEntry speaks = a;
+	Mayfly__Admin__V1__CreateJoinTokenRequest__AttributesEntry *pa[2] = { &a, &speaks };
+	char key[] = "pool", manager[] = "manager", who[] = "slurm/c1";
 	struct pending *p = begin(o, TOKEN, "", &call);
 	if (p == NULL) {
 		sim_after(SIM_S, ask_token, o, agent, NULL);
@@ -223,8 +224,10 @@ ask_token(void *arg, uint64_t agent)
 	}
 	a.key = key;
 	a.value = o->pool[agent];
-	q.n_attributes = 1;
-	q.attributes = &pa;
+	speaks.key = manager;
+	speaks.value = who;
+	q.n_attributes = sim->managed ? 2 : 1;
+	q.attributes = pa;
 	q.uses = 1;
 	p->agent = (size_t)agent;
 	call.what_case = MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_CREATE_JOIN_TOKEN;
