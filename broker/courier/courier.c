@@ -18,6 +18,12 @@
 
 enum kind { MINT, REVOKE, PROBE, FETCH };
 
+/* A lane, and why the last request on it failed: for who is turned away. */
+struct way_out {
+	struct mf_lane lane;
+	char why[128];
+};
+
 struct task {
 	struct mf_list in; /* courier.waiting or .running */
 	struct mf_courier *c;
@@ -26,7 +32,7 @@ struct task {
 	struct mf_targets *targets;
 	const Mayfly__Roles__V1__CloudTarget *target; /* NULL: a fetch */
 	const struct mf_token_backend *backend;
-	struct mf_lane *lane;
+	struct way_out *out;
 	uint64_t until_ms;
 	struct mf_http_way way;
 	struct mf_cloud_op *op;
@@ -40,8 +46,8 @@ struct mf_courier {
 	const char *build_id;
 	struct mf_http *http;
 	struct mf_targets *targets;
-	struct mf_lane *lanes;	/* one for each target, in their order */
-	struct mf_lane fetches; /* of the issuer */
+	struct way_out *lanes;	/* one for each target, in their order */
+	struct way_out fetches; /* to the issuer */
 	struct mf_seqpacket *pkt;
 	struct mf_list waiting, running;
 	size_t tasks;
@@ -143,7 +149,7 @@ leave_lane(struct task *t, uint64_t now_ms)
 	if (!t->began)
 		return;
 	t->began = false;
-	if (!mf_lane_end(t->lane, now_ms, t->kind == REVOKE, r, t->retry_after_ms))
+	if (!mf_lane_end(&t->out->lane, now_ms, t->kind == REVOKE, r, t->retry_after_ms))
 		return;
 	MF_LOG(t->failed ? MF_LOG_WARN : MF_LOG_INFO,
 	    t->failed ? "courier.target_away" : "courier.target_back",
@@ -192,6 +198,12 @@ replied(void *ctx, const struct mf_http_reply *reply)
 		    (reply->cut && reply->status == 200);
 	t->throttled = reply->status == 429;
 	t->retry_after_ms = reply->retry_after_s * 1000;
+	if (t->failed && reply->status == 0)
+		(void)snprintf(t->out->why, sizeof(t->out->why), "%s",
+		    reply->transport == NULL ? "the connection failed" : reply->transport);
+	else if (t->failed)
+		(void)snprintf(t->out->why, sizeof(t->out->why), "HTTP %u%s", reply->status,
+		    reply->cut ? ", cut or too long" : "");
 	step(t, reply);
 }
 
@@ -242,13 +254,15 @@ try_start(struct task *t, struct mf_now now)
 {
 	struct mf_err err = { 0 };
 	uint32_t after = 0;
-	switch (mf_lane_ask(t->lane, now.mono_ms, t->kind == REVOKE, &after)) {
+	char why[256];
+	switch (mf_lane_ask(&t->out->lane, now.mono_ms, t->kind == REVOKE, &after)) {
 	case MF_LANE_WAIT:
 		return false;
 	case MF_LANE_SHUT:
 		t->retry_after_ms = after;
-		end_task(t, now.mono_ms, "transient",
-		    "the provider does not answer as it should: nothing was sent");
+		(void)snprintf(
+		    why, sizeof(why), "nothing was sent, because the last request failed: %s", t->out->why);
+		end_task(t, now.mono_ms, "transient", why);
 		return true;
 	case MF_LANE_GO:
 		break;
@@ -257,7 +271,7 @@ try_start(struct task *t, struct mf_now now)
 		end_task(t, now.mono_ms, err.code == MF_E_NOMEM ? "transient" : "config", err.msg);
 		return true;
 	}
-	mf_lane_begin(t->lane, t->kind == REVOKE);
+	mf_lane_begin(&t->out->lane, t->kind == REVOKE);
 	t->began = true;
 	mf_list_del(&t->in);
 	mf_list_add_tail(&t->c->running, &t->in);
@@ -267,7 +281,7 @@ try_start(struct task *t, struct mf_now now)
 
 /* ---- requests ---- */
 
-static struct mf_lane *
+static struct way_out *
 lane_of(struct mf_courier *c, const char *name)
 {
 	for (size_t i = 0; i < mf_targets_count(c->targets); i++)
@@ -283,7 +297,7 @@ aim(struct task *t, const char *target)
 	t->target = mf_targets_find(t->targets, target);
 	if (t->target == NULL)
 		return;
-	t->lane = lane_of(t->c, target);
+	t->out = lane_of(t->c, target);
 	t->backend = mf_token_backend_find(t->target->backend);
 	t->way = (struct mf_http_way) { .ca_pem = t->target->ca_pem,
 		.client_chain_pem =
@@ -314,7 +328,7 @@ read_request(struct task *t, uint16_t type)
 		return p->timeout_ms;
 	default:
 		t->kind = FETCH;
-		t->lane = &t->c->fetches;
+		t->out = &t->c->fetches;
 		t->way = (struct mf_http_way) { .ca_pem = f->ca_pem, .loopback = f->loopback };
 		return f->timeout_ms;
 	}
@@ -336,7 +350,7 @@ take(struct mf_courier *c, uint16_t type, ProtobufCMessage *msg, struct mf_now n
 	uint32_t ms = read_request(t, type);
 	ms = ms == 0 ? TIMEOUT_MS : ms > TIMEOUT_MAX_MS ? TIMEOUT_MAX_MS : ms;
 	t->until_ms = now.mono_ms + ms;
-	if (t->lane == NULL)
+	if (t->out == NULL)
 		end_task(t, now.mono_ms, "config", "no target of that name is configured");
 	else if (c->tasks > MF_COURIER_TASKS && t->kind != REVOKE)
 		end_task(t, now.mono_ms, "throttled", "too many requests are waiting: nothing was sent");
@@ -350,7 +364,7 @@ disconnect(struct mf_courier *c)
 	MF_LIST_EACH(pos, &c->running)
 	{
 		struct task *t = MF_LIST_ITEM(pos, struct task, in);
-		mf_lane_drop(t->lane, t->kind == REVOKE);
+		mf_lane_drop(&t->out->lane, t->kind == REVOKE);
 		task_free(t);
 	}
 	mf_seqpacket_free(c->pkt);
@@ -409,7 +423,7 @@ mf_courier_new(const char *build_id, struct mf_http *http, struct mf_targets *ta
     struct mf_courier **ret_c, struct mf_err *err)
 {
 	struct mf_courier *c = calloc(1, sizeof(*c));
-	struct mf_lane *lanes = calloc(mf_targets_count(targets) + 1, sizeof(*lanes));
+	struct way_out *lanes = calloc(mf_targets_count(targets) + 1, sizeof(*lanes));
 	if (c == NULL || lanes == NULL) {
 		free(c);
 		free(lanes);

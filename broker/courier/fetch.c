@@ -26,7 +26,7 @@ mf_fetch_new(const Mayfly__Roles__V1__CloudFetchRequest *req, struct mf_fetch **
 		return MF_FAIL(err, MF_E_NOMEM, "fetch: out of memory");
 	f->req = req;
 	f->accept = (struct mf_http_header) { "Accept", "application/json" };
-	mf_outcome_init(&f->out);
+	mf_outcome_init(&f->out, 0);
 	mf_buf_init(&f->url, 2 * MF_URL_MAX);
 	mf_buf_init(&f->discovery, MF_FETCH_DOCUMENT);
 	mf_buf_init(&f->jwks, MF_FETCH_DOCUMENT);

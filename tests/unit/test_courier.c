@@ -551,6 +551,7 @@ test_breaker(void **state)
 	until(w, 6);
 	assert_string_equal(w->got[5].word, "transient");
 	assert_true(w->got[5].retry_after_ms > 0);
+	assert_non_null(strstr(w->got[5].reason, "HTTP 500"));
 	assert_int_equal(mf_fake_http_requests(s), asked); /* nothing was sent */
 	/* A removal is never turned away; and its success opens the lane. */
 	p.manner = GOOD;

@@ -215,6 +215,39 @@ test_codes(void **state)
 			refused(&mf_backend_kits[i], c->status, mf_slice_str(c->body), c->want);
 }
 
+/* A refusal of trust by a provider whose clock is another: the clock is named. */
+static void
+test_clock(void **state)
+{
+	MF_UNUSED(state);
+	static const struct {
+		const char *date, *want;
+	} cases[] = {
+		{ "Sat, 21 Nov 2026 22:26:40 GMT", "trust" },
+		{ "Sat, 21 Nov 2026 22:27:40 GMT", "trust" },
+		{ "Sat, 21 Nov 2026 22:27:41 GMT", "clock" },
+		{ "Sat, 21 Nov 2026 22:20:00 GMT", "clock" },
+		{ "Saturday, 21-Nov-26 22:20:00 GMT", "trust" },
+		{ "Sat, 21 Foo 2026 22:20:00 GMT", "trust" },
+		{ "Sat, 41 Nov 2026 22:20:00 GMT", "trust" },
+		{ "", "trust" },
+	};
+	for (size_t i = 0; mf_token_backends[i] != NULL; i++) {
+		const struct backend_code *k = mf_backend_kits[i].codes;
+		while (strcmp(k->want, "trust") != 0)
+			k++;
+		for (size_t c = 0; c < MF_COUNT(cases); c++) {
+			struct mf_http_reply reply = { .status = k->status,
+				.sent = true,
+				.date = cases[c].date,
+				.body = mf_slice_str(k->body) };
+			struct backend_run r = mf_backend_mint_reply(&mf_backend_kits[i], &reply);
+			assert_string_equal(r.result.error, cases[c].want);
+			mf_backend_done(&r);
+		}
+	}
+}
+
 /* What the request needs is missing: said at the start, nothing is sent. */
 static void
 test_incomplete(void **state)
@@ -277,6 +310,7 @@ main(void)
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_no_reply),
 		cmocka_unit_test(test_codes),
+		cmocka_unit_test(test_clock),
 		cmocka_unit_test(test_incomplete),
 		cmocka_unit_test(test_probe),
 	};

@@ -349,7 +349,7 @@ after_put(struct mf_cloud_op *op, const struct mf_http_reply *reply, struct mf_h
 	if (!op->good && full && op->shrunk++ < SHRINKS) {
 		/* Other policies of the role take room that we cannot see. */
 		op->room = op->document.n / 2;
-		mf_outcome_init(&op->out);
+		mf_outcome_init(&op->out, op->job.now_s);
 		return put_list(op, to);
 	}
 	if (op->good)
@@ -432,7 +432,7 @@ start(
 	op->task = task;
 	op->job = *job;
 	op->phase = task == MF_CLOUD_REVOKE && job->target->access_key[0] != '\0' ? GET : ASSUME;
-	mf_outcome_init(&op->out);
+	mf_outcome_init(&op->out, op->job.now_s);
 	mf_aws_session_init(&op->session);
 	mf_buf_init(&op->packed, BODY_MAX);
 	mf_buf_init(&op->url, MF_URL_MAX + 2);

@@ -3,12 +3,15 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "codec/url.h"
 
+#define SKEW_S 60
+
 void
-mf_outcome_init(struct mf_cloud_outcome *o)
+mf_outcome_init(struct mf_cloud_outcome *o, int64_t now_s)
 {
-	*o = (struct mf_cloud_outcome) { .error = "" };
+	*o = (struct mf_cloud_outcome) { .error = "", .now_s = now_s };
 }
 
 void
@@ -71,6 +74,42 @@ mf_outcome_no_reply(
 		    reply->cut ? "a reply that was cut or too long" : "a reply that cannot be read");
 }
 
+bool
+mf_http_date(const char *text, int64_t *ret_s)
+{
+	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec",
+			  form[] = "???, ## ??? #### ##:##:## GMT";
+	char iso[32];
+	int64_t us;
+	if (strlen(text) != sizeof(form) - 1)
+		return false;
+	for (size_t i = 0; form[i] != '\0'; i++)
+		if (form[i] == '#' ? text[i] < '0' || text[i] > '9' : form[i] != '?' && text[i] != form[i])
+			return false;
+	for (unsigned m = 0; m < 12; m++) {
+		if (memcmp(text + 8, months + m * 3, 3) != 0)
+			continue;
+		(void)snprintf(
+		    iso, sizeof(iso), "%.4s-%02u-%.2sT%.8sZ", text + 12, m + 1, text + 5, text + 17);
+		if (mf_time_get(mf_slice_str(iso), &us, NULL) != MF_OK)
+			return false;
+		*ret_s = us / 1000000;
+		return true;
+	}
+	return false;
+}
+
+/* Seconds by which the provider's clock is ahead of ours; 0 when nobody can say, or it does not matter. */
+static int64_t
+skew(const struct mf_cloud_outcome *o, const struct mf_http_reply *reply)
+{
+	int64_t theirs;
+	if (reply->date == NULL || o->now_s == 0 || !mf_http_date(reply->date, &theirs))
+		return 0;
+	int64_t ahead = theirs - o->now_s;
+	return ahead > SKEW_S || ahead < -SKEW_S ? ahead : 0;
+}
+
 static const char *
 word_of_status(unsigned status, bool minting)
 {
@@ -93,7 +132,14 @@ mf_outcome_refused(struct mf_cloud_outcome *o, const char *what, const struct mf
 	bool known = word != NULL;
 	if (!known)
 		word = word_of_status(reply->status, minting);
-	if (reply->status / 100 == 3)
+	/* An assertion is good for a minute: one that is not yet, or no more, is refused for anything. */
+	int64_t ahead = strcmp(word, "trust") == 0 || strcmp(word, "clock") == 0 ? skew(o, reply) : 0;
+	if (ahead != 0)
+		mf_outcome_set(o, "clock",
+		    "%s: HTTP %u: the provider's clock is %lld s %s ours: assertions live for a minute", what,
+		    reply->status, (long long)(ahead < 0 ? -ahead : ahead),
+		    ahead < 0 ? "behind" : "ahead of");
+	else if (reply->status / 100 == 3)
 		mf_outcome_set(o, "config", "%s: HTTP %u: redirects are not followed", what, reply->status);
 	else if (mf_outcome_plain(code, 64))
 		mf_outcome_set(o, word, "%s: HTTP %u, %.*s%s%s", what, reply->status, (int)code.n,

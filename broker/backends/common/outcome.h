@@ -11,6 +11,7 @@ struct mf_cloud_outcome {
 	char reason[256];
 	char request_id[128];
 	uint32_t retry_after_ms;
+	int64_t now_s; /* ours, when the task began: a provider whose clock differs refuses what is good */
 };
 
 /* A code of a provider and the word for it. */
@@ -18,7 +19,7 @@ struct mf_cloud_code {
 	const char *code, *word;
 };
 
-void mf_outcome_init(struct mf_cloud_outcome *o);
+void mf_outcome_init(struct mf_cloud_outcome *o, int64_t now_s);
 void mf_outcome_set(struct mf_cloud_outcome *o, const char *word, const char *fmt, ...) MF_PRINTF(3, 4);
 /*
  * No reply, or one that cannot be used (${what} was asked for). ${minting}: something may have been minted when the request
@@ -26,6 +27,8 @@ void mf_outcome_set(struct mf_cloud_outcome *o, const char *word, const char *fm
  */
 void mf_outcome_no_reply(
     struct mf_cloud_outcome *o, const char *what, const struct mf_http_reply *reply, bool minting);
+/* "Sat, 21 Nov 2026 22:31:00 GMT", the form that RFC 9110 5.6.7 has servers send. False: something else. */
+bool mf_http_date(const char *text, int64_t *ret_s);
 /* The provider said no: by its ${code}, if ${table} (ends with code NULL) has it, else by the HTTP status. */
 void mf_outcome_refused(struct mf_cloud_outcome *o, const char *what, const struct mf_http_reply *reply,
     struct mf_slice code, const struct mf_cloud_code *table, bool minting);

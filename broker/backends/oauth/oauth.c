@@ -406,7 +406,7 @@ start(
 		return MF_FAIL(err, MF_E_NOMEM, "oauth: out of memory");
 	op->task = task;
 	op->job = *job;
-	mf_outcome_init(&op->out);
+	mf_outcome_init(&op->out, op->job.now_s);
 	mf_buf_init(&op->body, BODY_MAX);
 	mf_buf_init(&op->token, TOKEN_MAX + 1);
 	mf_buf_init(&op->type, 64);
