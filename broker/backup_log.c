@@ -133,8 +133,7 @@ read_frames(struct mf_backup_log *l, struct mf_wal_reader *r, struct mf_err *err
 		MF_TRY(add_segment(l, &p, err));
 	}
 	uint8_t root[MF_HASH_SIZE];
-	l->anchor = *mf_wal_reader_anchor(r);
-	mf_merkle_root(&l->anchor.tree, root);
+	mf_merkle_root(&mf_wal_reader_anchor(r)->tree, root);
 	if (mf_wal_reader_index(r) != l->head.size || memcmp(root, l->head.root, MF_HASH_SIZE) != 0)
 		return MF_FAIL(err, MF_E_CORRUPT,
 		    "the first %" PRIu64 " records are not those that the head was signed for", l->head.size);

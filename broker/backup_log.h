@@ -7,7 +7,7 @@
 #include "broker/core/key.h"
 #include "log/checkpoint.h"
 
-#define MF_BACKUP_KEYS 64u /* CA keys that live at a time; the engine makes 16 at most */
+#define MF_BACKUP_KEYS 24u /* CA keys that live at a time; the engine makes 16 at most */
 
 /* A CA key that the log knows at its head, and whose file a backup therefore has. */
 struct mf_backup_key {
@@ -20,7 +20,6 @@ struct mf_backup_log {
 	struct mf_note_key key; /* of the file vkey; its name is the log's origin */
 	struct mf_buf note;	/* the signed head as it lies there */
 	struct mf_wal_head head;
-	struct mf_wal_anchor anchor; /* at the head */
 	struct mf_backup_segment {
 		uint64_t first, bytes;
 	} * segments;

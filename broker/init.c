@@ -11,12 +11,11 @@
 #include "base/limits.h"
 #include "base/rand.h"
 #include "base/secret.h"
-#include "broker/core/record.h"
 #include "broker/keys/broker_keys.h"
+#include "broker/verb_record.h"
 #include "crypto/hash.h"
 #include "log/checkpoint.h"
 #include "log/wal.h"
-#include "os/build_id.h"
 #include "os/secure_file.h"
 
 #define BACKDATE_S 60
@@ -80,31 +79,21 @@ static enum mf_status
 first_record(const struct mf_init_conf *conf, const struct mf_broker_keys *k, const char *origin,
     const char *vkey, struct mf_buf *to, struct mf_err *err)
 {
-	struct mf_record r = { .type = MF_REC_LOG_OPENED };
-	char id[37], ca_hex[65], inner_hex[65];
-	uint8_t random[10], sha[32], inner[32];
-	struct mf_now now = mf_now();
-	mf_rand_bytes(random, sizeof(random));
-	mf_uuid7(now.wall_us, random, id);
+	struct mf_verb_record v;
+	char ca_hex[65], inner_hex[65];
+	uint8_t sha[32], inner[32];
 	mf_sha256(mf_ca_key_root(k->ca), sha);
 	mf_x25519_public(k->inner, inner);
 	for (size_t i = 0; i < 32; i++) {
 		(void)snprintf(ca_hex + 2 * i, 3, "%02x", sha[i]);
 		(void)snprintf(inner_hex + 2 * i, 3, "%02x", inner[i]);
 	}
-	r.ts_us = now.wall_us;
-	mf_record_set_str(&r, MF_RS_ID, id);
-	mf_record_set_str(&r, MF_RS_ACTOR_KIND, "operator");
-	mf_record_set_num(&r, MF_RN_UID, (int64_t)getuid());
-	mf_record_set_str(&r, MF_RS_BROKER, conf->broker_id);
-	mf_record_set_str(&r, MF_RS_BOOT, "init");
-	mf_record_set_str(&r, MF_RS_ORIGIN, origin);
-	mf_record_set_str(&r, MF_RS_TRUST_DOMAIN, conf->trust_domain);
-	mf_record_set_str(&r, MF_RS_CA_SHA256, ca_hex);
-	mf_record_set_str(&r, MF_RS_INNER, inner_hex);
-	mf_record_set_str(&r, MF_RS_VKEY, vkey);
-	mf_record_set_str(&r, MF_RS_RELEASE, mf_build_version());
-	return mf_record_encode(&r, to, err);
+	mf_verb_record_init(&v, MF_REC_LOG_OPENED, conf->broker_id, "init", origin);
+	mf_record_set_str(&v.r, MF_RS_TRUST_DOMAIN, conf->trust_domain);
+	mf_record_set_str(&v.r, MF_RS_CA_SHA256, ca_hex);
+	mf_record_set_str(&v.r, MF_RS_INNER, inner_hex);
+	mf_record_set_str(&v.r, MF_RS_VKEY, vkey);
+	return mf_record_encode(&v.r, to, err);
 }
 
 static enum mf_status

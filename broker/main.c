@@ -10,13 +10,17 @@
 #include "os/build_id.h"
 #include "os/jlog.h"
 
-enum { VERB_RUN, VERB_INIT, VERB_BACKUP };
+enum { VERB_RUN, VERB_INIT, VERB_BACKUP, VERB_RESTORE };
 
 static const struct mf_program_verb verbs[] = {
 	[VERB_RUN] = { "run", "serve, in the foreground", NULL },
 	[VERB_INIT] = { "init", "make keys, log and state directory, once", NULL },
 	[VERB_BACKUP] = { "backup", "[--to DIR]: copy keys, as sealed, and log, also while it runs",
 	    mf_backup_flags },
+	[VERB_RESTORE] = { "restore",
+	    "--from DIR [--head FILE] [--force]: make the state from a backup; FILE is the last head of its "
+	    "log",
+	    mf_restore_flags },
 };
 
 static enum mf_status
@@ -27,6 +31,8 @@ do_verb(const struct mf_program_call *call, struct mf_err *err)
 		return mf_broker_init_verb(call->conf, call->debug, err);
 	case VERB_BACKUP:
 		return mf_broker_backup_verb(call->conf, call->flags, err);
+	case VERB_RESTORE:
+		return mf_broker_restore_verb(call->conf, call->flags, err);
 	default:
 		return mf_broker_run(call->conf, call->debug, err);
 	}

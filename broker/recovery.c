@@ -7,9 +7,12 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "broker/backup.h"
+#include "broker/restore.h"
+#include "broker/sources.h"
 #include "conf/schema.h"
 
 const char *const mf_backup_flags[] = { "to=", NULL };
+const char *const mf_restore_flags[] = { "from=", "head=", "force", NULL };
 
 /* ${state_dir} without slashes at its end. */
 static enum mf_status
@@ -72,7 +75,7 @@ enum mf_status
 mf_broker_backup_verb(const struct mf_broker_conf *conf, char *const *flags, struct mf_err *err)
 {
 	MF_AUTO_IN(mf_backup_report_fini) struct mf_backup_report r = { 0 };
-	char state[3800], to[4096], at[17];
+	char state[900], to[MF_RESTORE_PATH], at[17];
 	const char *given = mf_conf_own_value(flags, "to");
 	MF_TRY(plain_path(conf->state_dir, state, sizeof(state), err));
 	if (given != NULL) {
@@ -83,5 +86,53 @@ mf_broker_backup_verb(const struct mf_broker_conf *conf, char *const *flags, str
 	}
 	MF_TRY(mf_broker_backup(state, to, &r, err));
 	say_backup(conf, to, &r);
+	return MF_OK;
+}
+
+static void
+say_restore(const char *state, const struct mf_restore_report *r)
+{
+	(void)printf("restored  %s\n", state);
+	say_log(&r->backup.log);
+	(void)printf("goes on   as %s, whose first record names that head\n", r->origin);
+	if (r->put_aside)
+		(void)printf("put aside %s, what was there before: remove it when nothing of it is missed\n",
+		    r->aside);
+	(void)printf(
+	    "next      start the broker. It ends every lease of before; agents attach anew by themselves\n");
+	if (r->whole)
+		(void)printf("missing   nothing: the log ends with the head that was given\n");
+	else
+		(void)printf(
+		    "missing   what was recorded after that head, if anything was: another CA key will sign, "
+		    "join tokens of before are void. Say again what was ended, evicted or revoked since\n");
+}
+
+enum mf_status
+mf_broker_restore_verb(const struct mf_broker_conf *conf, char *const *flags, struct mf_err *err)
+{
+	MF_AUTO(mf_kek_free) struct mf_kek *kek = NULL;
+	MF_AUTO_IN(mf_restore_report_fini) struct mf_restore_report r = { 0 };
+	char state[900], at[17];
+	struct mf_restore_conf c = { .trust_domain = conf->trust_domain,
+		.broker_id = conf->broker_id,
+		.state_dir = state,
+		.from = mf_conf_own_value(flags, "from"),
+		.head = mf_conf_own_value(flags, "head"),
+		.stamp = at,
+		.kek_file = conf->kek.file,
+		.segment = conf->wal_segment_bytes,
+		.force = mf_conf_own_flag(flags, "force") };
+	if (c.from == NULL)
+		return MF_FAIL(err, MF_E_INVALID, "restore what? --from DIR names the backup");
+	MF_TRY(plain_path(conf->state_dir, state, sizeof(state), err));
+	stamp(at);
+	MF_TRY(mf_broker_users(conf, &c.notary_uid, &c.notary_gid, &c.front_uid, &c.front_gid, err));
+	enum mf_status s = mf_broker_read_kek(conf, false, &kek, err);
+	if (s != MF_OK)
+		return mf_err_wrap(err, s, "the KEK, which no backup holds: bring it back first");
+	c.kek = kek;
+	MF_TRY(mf_broker_restore(&c, &r, err));
+	say_restore(state, &r);
 	return MF_OK;
 }

@@ -9,4 +9,8 @@
 extern const char *const mf_backup_flags[];
 MF_NODISCARD enum mf_status
 mf_broker_backup_verb(const struct mf_broker_conf *conf, char *const *flags, struct mf_err *err);
+/* --from DIR [--head FILE] [--force]. MF_E_INVALID without --from. */
+extern const char *const mf_restore_flags[];
+MF_NODISCARD enum mf_status
+mf_broker_restore_verb(const struct mf_broker_conf *conf, char *const *flags, struct mf_err *err);
 #endif

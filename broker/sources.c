@@ -123,12 +123,12 @@ mf_broker_open_kek(const struct mf_broker_conf *conf, int *ret_fd, const char **
 	return mf_broker_open_file(path, MF_FILE_PRIVATE, ret_fd, err);
 }
 
-static enum mf_status
-read_kek(const struct mf_broker_conf *conf, struct mf_kek **ret_kek, struct mf_err *err)
+enum mf_status
+mf_broker_read_kek(const struct mf_broker_conf *conf, bool make, struct mf_kek **ret_kek, struct mf_err *err)
 {
 	const char *kind = NULL;
 	MF_AUTO_IN(close_fd) int fd = -1;
-	if (conf->kek.file[0] != '\0')
+	if (make && conf->kek.file[0] != '\0')
 		MF_TRY(mf_broker_make_kek_file(conf->kek.file, err));
 	MF_TRY(mf_broker_open_kek(conf, &fd, &kind, err));
 	if (lseek(fd, 0, SEEK_SET) < 0)
@@ -209,27 +209,32 @@ read_upstream(const struct mf_broker_conf *conf, struct mf_upstream_ca **ret_u, 
 }
 
 enum mf_status
+mf_broker_users(const struct mf_broker_conf *conf, uid_t *ret_notary, gid_t *ret_notary_gid, uid_t *ret_front,
+    gid_t *ret_front_gid, struct mf_err *err)
+{
+	*ret_notary = *ret_front = geteuid();
+	*ret_notary_gid = *ret_front_gid = getegid();
+	if (geteuid() != 0)
+		return MF_OK;
+	MF_TRY(mf_spawn_user(conf->users.notary, MF_BROKER_NOTARY_UID, ret_notary, ret_notary_gid, err));
+	return mf_spawn_user(conf->users.front, MF_BROKER_FRONT_UID, ret_front, ret_front_gid, err);
+}
+
+enum mf_status
 mf_broker_init_verb(const struct mf_broker_conf *conf, bool debug, struct mf_err *err)
 {
 	MF_UNUSED(debug);
 	MF_AUTO(mf_kek_free) struct mf_kek *kek = NULL;
 	MF_AUTO(mf_upstream_ca_free) struct mf_upstream_ca *upstream = NULL;
-	struct mf_init_conf c = { .trust_domain = conf->trust_domain,
+	struct mf_init_conf c = {
+		.trust_domain = conf->trust_domain,
 		.broker_id = conf->broker_id,
 		.state_dir = conf->state_dir,
 		.ca_ttl_ms = conf->ca_ttl_ms,
-		.notary_uid = geteuid(),
-		.front_uid = geteuid(),
-		.notary_gid = getegid(),
-		.front_gid = getegid() };
-	if (geteuid() == 0) {
-		MF_TRY(mf_spawn_user(
-		    conf->users.notary, MF_BROKER_NOTARY_UID, &c.notary_uid, &c.notary_gid, err));
-		MF_TRY(
-		    mf_spawn_user(conf->users.front, MF_BROKER_FRONT_UID, &c.front_uid, &c.front_gid, err));
-	}
+	};
+	MF_TRY(mf_broker_users(conf, &c.notary_uid, &c.notary_gid, &c.front_uid, &c.front_gid, err));
 	MF_TRY(read_upstream(conf, &upstream, err)); /* before anything is made */
-	MF_TRY(read_kek(conf, &kek, err));
+	MF_TRY(mf_broker_read_kek(conf, true, &kek, err));
 	c.kek = kek;
 	c.upstream = upstream;
 	MF_TRY(mf_broker_init(&c, err));

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "broker/keys/upstream_files.h"
+#include "crypto/kek.h"
 #include "conf/broker_conf.h"
 
 /*
@@ -39,6 +40,12 @@ MF_NODISCARD enum mf_status mf_broker_open_upstream(const struct mf_broker_conf 
     struct mf_upstream_ca_fds *ret_fds, struct mf_err *err);
 enum mf_upstream_ca_kind mf_broker_upstream_kind(const struct mf_broker_conf *conf);
 void mf_broker_close_upstream(const struct mf_upstream_ca_fds *fds);
+/* The KEK as mf_broker_open_kek finds it. ${make}: a configured file that is missing is made. */
+MF_NODISCARD enum mf_status
+mf_broker_read_kek(const struct mf_broker_conf *conf, bool make, struct mf_kek **ret_kek, struct mf_err *err);
+/* Who owns log and keys, and db: the roles' users, or ours when we are not root. */
+MF_NODISCARD enum mf_status mf_broker_users(const struct mf_broker_conf *conf, uid_t *ret_notary,
+    gid_t *ret_notary_gid, uid_t *ret_front, gid_t *ret_front_gid, struct mf_err *err);
 /* `mayfly-broker init`: makes the KEK file when it is configured and missing, then mf_broker_init. */
 MF_NODISCARD enum mf_status
 mf_broker_init_verb(const struct mf_broker_conf *conf, bool debug, struct mf_err *err);

@@ -78,6 +78,9 @@ static const struct field {
 	{ "origin", NULL, K_STR, MF_RS_ORIGIN },
 	{ "owner", NULL, K_NUM, MF_RN_OWNER },
 	{ "person", NULL, K_STR, MF_RS_PERSON },
+	{ "previous", "origin", K_STR, MF_RS_PREVIOUS_ORIGIN },
+	{ "previous", "root", K_STR, MF_RS_PREVIOUS_ROOT },
+	{ "previous", "size", K_NUM, MF_RN_PREVIOUS_SIZE },
 	{ "reason", NULL, K_STR, MF_RS_REASON },
 	{ "release", NULL, K_STR, MF_RS_RELEASE },
 	{ "rules", NULL, K_NUM, MF_RN_RULES },
@@ -175,6 +178,9 @@ static const struct {
 	[MF_REC_MANAGER_ENDED] = { "manager.ended", ENVELOPE | S(JOB_KEY) | S(NODE_ID) | S(CAUSE), 0, true },
 	[MF_REC_FREEZE_SET] = { "freeze.set", ENVELOPE | S(ACTOR_KIND) | S(SUBJECT), 0, true },
 	[MF_REC_FREEZE_LIFTED] = { "freeze.lifted", ENVELOPE | S(ACTOR_KIND) | S(SUBJECT), 0, false },
+	[MF_REC_LOG_RESTORED] = { "log.restored",
+	    ENVELOPE | S(ACTOR_KIND) | S(CAUSE) | S(VKEY) | S(PREVIOUS_ORIGIN) | S(PREVIOUS_ROOT),
+	    N(PREVIOUS_SIZE), false },
 	[MF_REC_RUN_KEPT] = { "run.kept", ENVELOPE | S(JOB_RUN) | S(JOB_ID) | S(JOB_PROFILE), 0, false },
 };
 

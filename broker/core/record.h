@@ -57,6 +57,7 @@ enum mf_record_type {
 	MF_REC_RUN_KEPT,	/* in snapshots only: a run that outlives its jobs */
 	MF_REC_FREEZE_SET,	/* nothing is issued for ${subject}, "profile:train", until it is lifted */
 	MF_REC_FREEZE_LIFTED,
+	MF_REC_LOG_RESTORED, /* the first record of a new log that continues a copy of another one */
 	MF_RECORD_TYPES
 };
 
@@ -116,6 +117,8 @@ enum mf_record_str {
 	MF_RS_CERTIFICATE, /* base64url: DER of the signing certificate, then of its intermediates */
 	MF_RS_ANCHOR, /* base64url: DER of what the bundle holds for it; absent: the certificate itself */
 	MF_RS_JWK,    /* the public half of a JWT key: the JWK of RFC 7638 3.2, whose SHA-256 is its id */
+	MF_RS_PREVIOUS_ORIGIN, /* of the log that is continued: its name, */
+	MF_RS_PREVIOUS_ROOT,   /* and hex of its tree's root where it is */
 	MF_RS_COUNT
 };
 
@@ -137,12 +140,13 @@ enum mf_record_num {
 	MF_RN_SIZE, /* log size (records) a snapshot stands for */
 	MF_RN_SLOT, /* which identity of the profile, from 0 */
 	MF_RN_USES,
-	MF_RN_UNTIL,	  /* unix seconds: the drain is over */
-	MF_RN_CA,	  /* index of the key.prepared of the key that signed */
-	MF_RN_BUNDLE,	  /* number of the bundle from this record on */
-	MF_RN_LAST_EXP,	  /* unix seconds: the end of the last credential that a key signed */
-	MF_RN_OWNER,	  /* uid that a manager names as owner */
-	MF_RN_JWT_BUNDLE, /* in snapshots only: number of the last JWT bundle */
+	MF_RN_UNTIL,	     /* unix seconds: the drain is over */
+	MF_RN_CA,	     /* index of the key.prepared of the key that signed */
+	MF_RN_BUNDLE,	     /* number of the bundle from this record on */
+	MF_RN_LAST_EXP,	     /* unix seconds: the end of the last credential that a key signed */
+	MF_RN_OWNER,	     /* uid that a manager names as owner */
+	MF_RN_JWT_BUNDLE,    /* in snapshots only: number of the last JWT bundle */
+	MF_RN_PREVIOUS_SIZE, /* records of the log that is continued */
 	MF_RN_COUNT
 };
 

@@ -343,6 +343,9 @@ put_head(const struct mf_state *st, struct mf_buf *to)
 		mf_record_set_str(&r, MF_RS_INNER, "-");
 		put_number(&r, MF_RN_BUNDLE, mf_state_bundle(st, MF_KEY_IN_X509));
 		put_number(&r, MF_RN_JWT_BUNDLE, mf_state_bundle(st, MF_KEY_IN_JWT));
+		bool tail_missing;
+		put_number(&r, MF_RN_SIZE, mf_state_restored(st, &tail_missing));
+		mf_record_set_str(&r, MF_RS_CAUSE, tail_missing ? MF_CAUSE_TAIL : "");
 		line(to, 0, &r, 0);
 	}
 	if (mf_state_policy(st)[0] != '\0') {

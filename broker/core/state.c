@@ -154,7 +154,7 @@ mf_state_forget_lease(struct mf_state *st, struct mf_lease *l)
 	mf_list_del(&l->at_job);
 	mf_list_del(&l->at_ended);
 	HASH_DELETE(hh, st->leases, l);
-	HASH_DELETE(hh_key, st->leases_by_key, l);
+	mf_state_free_instance(st, l);
 	mf_lease_free(l);
 	if (!mf_list_empty(&j->leases) || !j->ended)
 		return;

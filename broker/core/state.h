@@ -17,6 +17,11 @@
 #include "broker/core/lease.h"
 #include "broker/core/record.h"
 
+#define MF_CAUSE_RESTORED "restored" /* of lease.ended: void, because the broker was restored from a backup */
+#define MF_CAUSE_WHOLE "whole"	     /* of log.restored: the last head was shown, nothing is missing */
+#define MF_CAUSE_TAIL "tail_may_be_missing"
+#define MF_STATE_LOST_US \
+	(INT64_C(86400) * 1000000) /* no credential lives longer (policy): so long may lost ones */
 #define MF_STATE_TOMBSTONE_US (INT64_C(86400) * 1000000)
 #define MF_STATE_RUN_US (INT64_C(30) * 86400 * 1000000) /* a run is remembered so long after its last job */
 #define MF_STATE_ID_MAX 72				/* bytes of every id with its NUL */
@@ -100,6 +105,7 @@ struct mf_job {
 	int64_t ending_us, until; /* until: unix seconds, the drain is over */
 	uint64_t ending_index;
 	int64_t empty_us; /* when its last live instance ended; 0: one lives, or none came yet */
+	bool voided;	  /* that was a restore's doing: its instances may come back */
 	uint32_t instances, live;
 	struct mf_list leases; /* struct mf_lease.at_job */
 	bool map_oom;
@@ -212,6 +218,11 @@ const struct mf_freeze *mf_state_freeze(const struct mf_state *st, struct mf_sli
 /* The first that covers what has this profile, rule, person and tenant; NULL: none. */
 const struct mf_freeze *mf_state_frozen(
     const struct mf_state *st, const char *profile, const char *rule, const char *person, const char *tenant);
+/*
+ * The index of the last log.restored, 0: none. Leases of before it are void. *ret_tail_missing (may be NULL): nobody has
+ * shown that nothing is missing before it.
+ */
+uint64_t mf_state_restored(const struct mf_state *st, bool *ret_tail_missing);
 const char *mf_state_policy(const struct mf_state *st); /* sha256 hex of the last policy.loaded, or "" */
 
 /* Look-ups by full id or key; NULL when there is none. */
@@ -273,6 +284,8 @@ bool mf_job_declared_deadline(const struct mf_job *j, int64_t *ret_s);
 int64_t mf_job_stop(const struct mf_job *j);
 /* A job with a manager (Slurm, Kubernetes) does not end with its instances. */
 bool mf_job_has_manager(const struct mf_job *j);
+/* Nor does one whose instances a restore has voided: both wait for a word. */
+bool mf_job_waits(const struct mf_job *j);
 
 /* For snapshot.c only: no forgetting while a snapshot is read back, then the counters it names. */
 void mf_state_loading(struct mf_state *st, bool on);

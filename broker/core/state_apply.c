@@ -23,6 +23,8 @@ log_opened(const struct step *a)
 	if (a->st->loading) {
 		a->st->bundle[MF_KEY_IN_X509] = (uint64_t)a->r->n[MF_RN_BUNDLE];
 		a->st->bundle[MF_KEY_IN_JWT] = (uint64_t)a->r->n[MF_RN_JWT_BUNDLE];
+		a->st->restored = (uint64_t)a->r->n[MF_RN_SIZE];
+		a->st->tail_missing = mf_slice_eq_str(str(a, MF_RS_CAUSE), MF_CAUSE_TAIL);
 	}
 	return a->st->origin == NULL || a->st->trust_domain == NULL ? no_memory(a) : MF_OK;
 }
@@ -277,6 +279,15 @@ fill_lease(const struct step *a, struct mf_lease *l)
 	return MF_OK;
 }
 
+static struct mf_lease *
+by_key(const struct step *a)
+{
+	struct mf_lease *l = NULL;
+	HASH_FIND(
+	    hh_key, a->st->leases_by_key, str(a, MF_RS_INSTANCE_KEY).p, str(a, MF_RS_INSTANCE_KEY).n, l);
+	return l;
+}
+
 static enum mf_status
 lease_opened(const struct step *a)
 {
@@ -284,8 +295,11 @@ lease_opened(const struct step *a)
 	struct mf_job *j = find_job(a);
 	if (n == NULL || j == NULL || (!a->st->loading && (n->evicted || j->ended || j->ending)))
 		return broken(a, "no such node or job, or it is over");
-	if (find_lease(a) != NULL || mf_state_lease_by_key(a->st, str(a, MF_RS_INSTANCE_KEY)) != NULL)
+	struct mf_lease *other = by_key(a);
+	if (find_lease(a) != NULL || (other != NULL && !a->st->loading))
 		return broken(a, "the lease exists");
+	if (other != NULL)
+		mf_state_free_instance(a->st, other); /* a void one, whose end follows in the snapshot */
 	struct mf_lease *l = calloc(1, sizeof(*l));
 	if (l == NULL)
 		return no_memory(a);
@@ -375,6 +389,9 @@ lease_ended(const struct step *a)
 	l->reason = mf_state_dup(str(a, MF_RS_REASON));
 	mf_list_add_tail(&a->st->ended, &l->at_ended);
 	l->node->live--;
+	l->job->voided = mf_slice_eq_str(str(a, MF_RS_CAUSE), MF_CAUSE_RESTORED);
+	if (l->job->voided)
+		mf_state_free_instance(a->st, l);
 	if (--l->job->live == 0)
 		l->job->empty_us = a->r->ts_us;
 	return l->cause == NULL || l->reason == NULL ? no_memory(a) : MF_OK;
@@ -399,6 +416,12 @@ static enum mf_status
 freeze_changed(const struct step *a)
 {
 	return mf_state_apply_freeze(a->st, a->index, a->r, a->err);
+}
+
+static enum mf_status
+log_restored(const struct step *a)
+{
+	return mf_state_apply_restored(a->st, a->index, a->r, a->err);
 }
 
 /* NULL: a record of keys (state_keys.c). */
@@ -440,6 +463,7 @@ static enum mf_status (*const apply[MF_RECORD_TYPES])(const struct step *) = {
 	[MF_REC_RUN_KEPT] = job_changed,
 	[MF_REC_FREEZE_SET] = freeze_changed,
 	[MF_REC_FREEZE_LIFTED] = freeze_changed,
+	[MF_REC_LOG_RESTORED] = log_restored,
 };
 
 /* Tombstones and spent time: by the records' own clock, so that every replay forgets at the same record. */

@@ -23,6 +23,8 @@ struct mf_state {
 	int64_t last_us;
 	uint32_t open;
 	bool loading;
+	uint64_t restored; /* index of the last log.restored */
+	bool tail_missing;
 	char *origin, *trust_domain;
 	char policy[65];
 };
@@ -75,6 +77,12 @@ struct mf_snapshot_out {
 void mf_state_put_keys(const struct mf_state *st, struct mf_snapshot_out *out);
 void mf_key_free(struct mf_key *k);
 
+/* state_restored.c */
+MF_NODISCARD enum mf_status
+mf_state_apply_restored(struct mf_state *st, uint64_t index, const struct mf_record *r, struct mf_err *err);
+/* It is void: its key is free for the instance's next lease. */
+void mf_state_free_instance(struct mf_state *st, struct mf_lease *l);
+
 /* state_nonces.c */
 MF_NODISCARD enum mf_status
 mf_state_use_nonce(struct mf_state *st, uint64_t index, const struct mf_record *r, struct mf_err *err);
@@ -86,6 +94,7 @@ void mf_state_free_freezes(struct mf_state *st);
 void mf_cred_free(struct mf_cred *c);
 void mf_node_free(struct mf_node *n);
 void mf_token_free(struct mf_token *t);
+void mf_state_forget_session(struct mf_node *n); /* the next session value is accepted, whatever it is */
 void mf_job_free(struct mf_job *j);
 void mf_lease_free(struct mf_lease *l);
 /* Out of all tables and lists, then freed; its job goes with its last lease. */

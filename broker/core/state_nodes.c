@@ -3,8 +3,8 @@
 
 #include "broker/core/state_step.h"
 
-static void
-forget_session(struct mf_node *n)
+void
+mf_state_forget_session(struct mf_node *n)
 {
 	n->has_session = n->has_previous = n->confirmed = false;
 	n->session_index = n->previous_index = n->confirmed_index = 0;
@@ -33,7 +33,7 @@ mf_state_node_reattested(const struct step *a)
 	n->attributes = attributes;
 	n->attributes_n = a->r->attributes_n;
 	n->reattested_index = a->index;
-	forget_session(n);
+	mf_state_forget_session(n);
 	HASH_ADD_KEYPTR(hh_inner, a->st->nodes_by_inner, n->inner, strlen(n->inner), n);
 	return n->map_oom ? no_memory(a) : fits ? MF_OK : broken(a, "the key is too long");
 }
@@ -54,6 +54,6 @@ mf_state_node_readmitted(const struct step *a)
 	n->evicted_us = 0;
 	n->evicted_index = n->reattested_index = 0;
 	memset(n->former, 0, sizeof(n->former));
-	forget_session(n);
+	mf_state_forget_session(n);
 	return MF_OK;
 }

@@ -360,6 +360,7 @@ lease_ended(const struct step *a)
 /* NULL: no row changes. SVIDs on purpose: there are too many, and the notary knows the live ones. */
 static enum mf_status (*const apply[MF_RECORD_TYPES])(const struct step *) = {
 	[MF_REC_LOG_OPENED] = log_opened,
+	[MF_REC_LOG_RESTORED] = log_opened,
 	[MF_REC_TOKEN_CREATED] = token_created,
 	[MF_REC_NODE_REGISTERED] = node_registered,
 	[MF_REC_NODE_SESSION] = node_session,

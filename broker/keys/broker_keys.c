@@ -4,6 +4,8 @@
 
 #include "base/limits.h"
 #include "broker/keys/sealed.h"
+#include "log/checkpoint.h"
+#include "os/secure_file.h"
 
 void
 mf_broker_keys_free(struct mf_broker_keys *k)
@@ -21,6 +23,36 @@ void
 mf_log_origin(const char *trust_domain, const char *broker_id, struct mf_buf *to)
 {
 	mf_buf_putf(to, "%s/mayfly/%s", trust_domain, broker_id);
+}
+
+enum mf_status
+mf_log_origin_of(int log_dirfd, const char *trust_domain, const char *broker_id, const struct mf_ed25519 *key,
+    struct mf_buf *to, struct mf_err *err)
+{
+	MF_AUTO_IN(mf_buf_fini) struct mf_buf text, base;
+	struct mf_note_key said;
+	uint8_t pub[MF_ED25519_KEY_SIZE];
+	mf_buf_init(&text, MF_LIM_NOTE);
+	mf_buf_init(&base, MF_LIM_NOTE);
+	mf_log_origin(trust_domain, broker_id, &base);
+	enum mf_status s = mf_file_read(log_dirfd, MF_VKEY_NAME, &text, err);
+	if (s == MF_E_NOTFOUND) {
+		mf_buf_put_slice(to, mf_buf_slice(&base));
+		return mf_buf_check(to, err);
+	}
+	MF_TRY(s);
+	MF_TRY(mf_note_key_parse(mf_buf_slice(&text), &said, err));
+	mf_ed25519_public(key, pub);
+	struct mf_slice name = mf_slice_str(said.name), rest = mf_slice_sub(name, base.n, name.n);
+	if (!mf_slice_starts(name, mf_buf_slice(&base)) ||
+	    (rest.n > 0 && !mf_slice_starts(rest, MF_SLICE_LIT(MF_LOG_RESTORED))) ||
+	    memcmp(pub, said.public_key, sizeof(pub)) != 0)
+		return MF_FAIL(err, MF_E_CORRUPT,
+		    "log/vkey is of the log %s or of another key than keys/log.key: put both back from one "
+		    "backup",
+		    said.name);
+	mf_buf_put_slice(to, name);
+	return mf_buf_check(to, err);
 }
 
 static enum mf_status

@@ -43,6 +43,16 @@ MF_NODISCARD enum mf_status mf_broker_keys_load(const char *trust_domain, const 
 void mf_broker_keys_free(struct mf_broker_keys *k); /* wipes; NULL is a no-op */
 MF_DEFINE_CLEANUP(struct mf_broker_keys, mf_broker_keys_free)
 
-/* The log's name: "<trust domain>/mayfly/<broker id>". Append to ${to}. */
+/*
+ * The log's name: "<trust domain>/mayfly/<broker id>"; after a restore MF_LOG_RESTORED and some letters stand behind that. Append
+ * to ${to}.
+ */
+#define MF_LOG_RESTORED "/r-"
 void mf_log_origin(const char *trust_domain, const char *broker_id, struct mf_buf *to);
+/*
+ * The same as the file vkey in ${log_dirfd} says, which must name ${key} and a log of this broker; without the file it is the
+ * first name. MF_E_CORRUPT. Whether the log's records agree is still to be asked.
+ */
+MF_NODISCARD enum mf_status mf_log_origin_of(int log_dirfd, const char *trust_domain, const char *broker_id,
+    const struct mf_ed25519 *key, struct mf_buf *to, struct mf_err *err);
 #endif

@@ -19,6 +19,7 @@ static const char *const causes[] = {
 	[MAYFLY__AGENT__V1__END_CAUSE__END_MANAGER_SILENT] = "manager_silent",
 	[MAYFLY__AGENT__V1__END_CAUSE__END_REQUEUED] = "requeued",
 	[MAYFLY__AGENT__V1__END_CAUSE__END_OWNER] = "owner",
+	[MAYFLY__AGENT__V1__END_CAUSE__END_RESTORED] = MF_CAUSE_RESTORED,
 };
 
 const char *
@@ -127,10 +128,10 @@ mf_engine_end_lease(struct mf_engine *e, struct mf_now now, const struct mf_leas
 	if (index == UINT64_MAX)
 		return index;
 	e->count.ended++;
-	/* A local job ends with its instance; one with a manager waits for the manager's word, unless it was given. */
+	/* A local job ends with its instance; one that waits does not, unless its end was announced. */
 	if (j->live == 0 && !j->ended && j->ending && strcmp(why->actor, "agent") == 0)
 		index = mf_engine_finish_ending(e, now, j);
-	else if (j->live == 0 && !j->ended && (j->ending || !mf_job_has_manager(j)))
+	else if (j->live == 0 && !j->ended && (j->ending || !mf_job_waits(j)))
 		index = mf_engine_record_job_end(e, now, j, why);
 	return index;
 }
@@ -313,6 +314,6 @@ mf_engine_finish_cut(struct mf_engine *e, struct mf_now now)
 			(void)end_leases_of(e, now, n, "broker", 0);
 	for (const struct mf_job *j = mf_state_next_job(e->state, NULL); j != NULL;
 	     j = mf_state_next_job(e->state, j))
-		if (!j->ended && j->live == 0 && (j->ending || !mf_job_has_manager(j)))
+		if (!j->ended && j->live == 0 && (j->ending || !mf_job_waits(j)))
 			(void)mf_engine_record_job_end(e, now, j, &why);
 }

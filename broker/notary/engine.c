@@ -262,6 +262,7 @@ mf_engine_start(struct mf_engine *e, struct mf_now now, const char *boot)
 	e->start_ms = now.mono_ms;
 	watch_clock(e, now);
 	mf_engine_timers_start(e, now);
+	mf_engine_void_leases(e, now);
 	/* Before broker.started, at which the state forgets jobs that never had an instance. */
 	mf_engine_finish_cut(e, now);
 	mf_engine_freeze_sweep(e, now);

@@ -368,9 +368,9 @@ const struct mf_key *mf_engine_signer(const struct mf_engine *e);
 void mf_engine_keys_start(struct mf_engine *e, struct mf_now now);
 void mf_engine_keys_tick(struct mf_engine *e, struct mf_now now);
 void mf_engine_keys_fini(struct mf_engine *e);
-/* Order a key. NULL, or why not. */
+/* Order a key. NULL, or why not. ${outlive}: as in the order. */
 const char *mf_engine_order_key(struct mf_engine *e, struct mf_now now, const struct mf_key_use *use,
-    uint64_t call_id, const struct key_actor *by);
+    uint64_t call_id, int64_t outlive, const struct key_actor *by);
 /* NULL when the prepared key may sign from now on; else what is missing, in ${text}. */
 const char *mf_engine_activation_trouble(
     const struct mf_engine *e, struct mf_now now, const struct mf_key *k, char *text, size_t cap);
@@ -382,6 +382,12 @@ uint64_t mf_engine_key_step(struct mf_engine *e, struct mf_now now, enum mf_reco
     const struct mf_key *k, const struct key_actor *by);
 void mf_engine_key_agents(
     const struct mf_engine *e, const struct mf_key *k, uint32_t *ret_all, uint32_t *ret_held);
+
+/* restored.c: the first start after a restore, and whatever of it a crash left undone */
+/* Every lease of before ends; its instance may attach anew. */
+void mf_engine_void_leases(struct mf_engine *e, struct mf_now now);
+/* The tail may be missing: another CA key, at once, and the ones of before are tainted. */
+void mf_engine_replace_ca(struct mf_engine *e, struct mf_now now);
 
 /* keys_told.c: what others are told of the keys */
 /* What the bundle holds of it. */

@@ -230,7 +230,7 @@ mf_engine_keys_fini(struct mf_engine *e)
 
 const char *
 mf_engine_order_key(struct mf_engine *e, struct mf_now now, const struct mf_key_use *use, uint64_t call_id,
-    const struct key_actor *by)
+    int64_t outlive, const struct key_actor *by)
 {
 	const char *why = mf_engine_why_not(e, now);
 	if (why != NULL)
@@ -248,9 +248,8 @@ mf_engine_order_key(struct mf_engine *e, struct mf_now now, const struct mf_key_
 		return "too many keys are still trusted: wait until retired ones leave, or revoke tainted "
 		       "ones";
 	int64_t now_s = mf_engine_wall(e, now) / 1000000;
-	const struct mf_key *active = mf_state_active_key(e->state, use->name);
 	struct mf_key_order order = { ++e->keys.last_ticket, use, now_s - (int64_t)e->conf.backdate_s,
-		now_s + (int64_t)e->conf.ca.ttl_s, by->call == NULL && active != NULL ? active->exp : 0 };
+		now_s + (int64_t)e->conf.ca.ttl_s, outlive };
 	if (!keep_caller(e, by))
 		return "out of memory: try again";
 	e->keys.ticket = order.ticket;
@@ -367,7 +366,7 @@ schedule(struct mf_engine *e, struct mf_now now, const struct mf_key_use *use)
 	int64_t left_s = active->exp - mf_engine_wall(e, now) / 1000000;
 	if (next == NULL && left_s <= (int64_t)e->conf.ca.prepare_before_s && e->keys.ticket == 0 &&
 	    now.mono_ms >= e->keys.not_before_ms)
-		(void)mf_engine_order_key(e, now, use, 0, &broker_itself);
+		(void)mf_engine_order_key(e, now, use, 0, active->exp, &broker_itself);
 	if (next != NULL && mf_engine_is_lost(e, next)) {
 		struct key_actor by = broker_itself;
 		(void)snprintf(
@@ -405,6 +404,7 @@ mf_engine_keys_tick(struct mf_engine *e, struct mf_now now)
 	if (now.mono_ms - e->keys.looked_ms < LOOK_MS || e->jumped)
 		return;
 	e->keys.looked_ms = now.mono_ms;
+	mf_engine_replace_ca(e, now);
 	for (size_t i = 0; i < MF_KEY_USES; i++)
 		schedule(e, now, mf_key_use_at(i));
 	while (remove_dead(e, now))

@@ -194,7 +194,7 @@ prepare(struct mf_engine *e, struct mf_now now, const call_t *call)
 		return;
 	}
 	take_actor(call, q->reason, &by);
-	why = mf_engine_order_key(e, now, use, call->call_id, &by);
+	why = mf_engine_order_key(e, now, use, call->call_id, 0, &by);
 	if (why != NULL)
 		mf_engine_admin_fail(
 		    e, call->call_id, mf_engine_why_not(e, now) != NULL ? MF_E_UNAVAILABLE : MF_E_STATE, why);

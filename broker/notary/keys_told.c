@@ -278,7 +278,8 @@ mf_engine_keys_told_start(struct mf_engine *e)
 	for (size_t i = 0; i < MF_COUNT(both); i++) {
 		uint64_t number = mf_state_bundle(e->state, both[i]);
 		mf_buf_reset(&b);
-		if (number > 0 && put_bundle(e, both[i], &b) == MF_OK)
+		if (number > 0 && mf_state_next_key(e->state, NULL) != NULL &&
+		    put_bundle(e, both[i], &b) == MF_OK)
 			mf_engine_published(e, both[i], number, mf_buf_slice(&b));
 	}
 	if (put_distrusted(e, &ids) > 0)

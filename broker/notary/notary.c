@@ -294,12 +294,17 @@ open_log(struct mf_notary *n, struct mf_store_opened *o, struct mf_err *err)
 {
 	uint8_t pub[MF_ED25519_KEY_SIZE];
 	mf_ed25519_public(n->keys->log, pub);
-	mf_log_origin(n->conf.trust_domain, n->conf.broker_id, &n->origin);
+	MF_TRY(mf_log_origin_of(
+	    n->conf.log_dirfd, n->conf.trust_domain, n->conf.broker_id, n->keys->log, &n->origin, err));
 	MF_TRY(mf_note_key_init(mf_buf_slice(&n->origin), pub, &n->note_key, err));
 	struct mf_store_conf sc = {
 		.log_dirfd = n->conf.log_dirfd, .segment = n->conf.segment_bytes, .key = &n->note_key
 	};
 	MF_TRY(mf_store_open(&sc, &n->hook, o, err));
+	if (strcmp(mf_state_origin(o->state), n->note_key.name) != 0)
+		return MF_FAIL(err, MF_E_CORRUPT,
+		    "log/vkey names %s, the log's records %s: put back the log directory from a backup",
+		    n->note_key.name, mf_state_origin(o->state));
 	MF_LOG(MF_LOG_INFO, "log.opened", "log opened", mf_ju("size", mf_state_size(o->state)),
 	    mf_ju("from_snapshot", o->from_snapshot), mf_ju("replayed", o->replayed),
 	    mf_ju("truncated_bytes", o->truncated_bytes));

@@ -18,7 +18,7 @@ job_due(const struct mf_engine *e, const struct mf_job *j, int64_t *ret_us)
 	if (j->ended || (j->deadline == 0 && !j->ending))
 		return false; /* without a deadline only between job.started and the first lease of an old log */
 	*ret_us = (j->ending ? j->until : j->deadline) * 1000000;
-	if (j->empty_us == 0 || !mf_job_has_manager(j))
+	if (j->empty_us == 0 || !mf_job_waits(j))
 		return true;
 	int64_t patience = j->empty_us + (int64_t)e->conf.manager_wait_ms * 1000;
 	if (patience < *ret_us)
@@ -70,12 +70,14 @@ job_is_due(struct mf_engine *e, struct mf_now now, const struct mf_job *j)
 		"the job's deadline has passed", 0, "broker" };
 	const struct end_reason silent = { MAYFLY__AGENT__V1__END_CAUSE__END_MANAGER_SILENT,
 		"all its instances had ended, and its manager did not say that it goes on", 0, "broker" };
+	const struct end_reason lost = { MAYFLY__AGENT__V1__END_CAUSE__END_RESTORED,
+		"the broker was restored from a backup, and none of its instances came back", 0, "broker" };
 	if (j->ending)
 		(void)mf_engine_finish_ending(e, now, j);
 	else if (now.wall_us >= j->deadline * 1000000)
 		(void)mf_engine_announce(e, now, j, &late);
 	else
-		(void)mf_engine_end_job(e, now, j, &silent);
+		(void)mf_engine_end_job(e, now, j, j->voided ? &lost : &silent);
 }
 
 static void

@@ -10,7 +10,7 @@
 #include "base/text.h"
 
 static const char usage[] =
-    "usage: mayfly audit verify [--log DIR] [--key KEY] [--max-unsigned 2s] [-o json]\n"
+    "usage: mayfly audit verify [--log DIR] [--key KEY] [--head FILE] [--max-unsigned 2s] [-o json]\n"
     "       mayfly audit tail   [--log DIR] [--key KEY] [-f] [-n N|all] [FILTER...] [-o json]\n"
     "       mayfly audit find   [--log DIR] [--key KEY] FILTER... [-o json]\n"
     "       mayfly audit fingerprint FILE\n"
@@ -19,6 +19,7 @@ static const char usage[] =
     "/var/lib/mayfly/broker/log). KEY is the log's public key (vkey) or a file with it: get it by a way "
     "that\n"
     "you trust; without it the one beside the log is taken, which shows consistency, not who signed.\n"
+    "FILE is a signed head (checkpoint) that you kept: the log must go on from it.\n"
     "exit codes: 0 good, 1 proven bad (verify) or nothing found (find), 2 usage, 4 incomplete or not "
     "readable\n";
 
@@ -27,6 +28,7 @@ enum { HELP = -1 }; /* not an exit code: print the usage */
 enum {
 	OPT_LOG = 256,
 	OPT_KEY,
+	OPT_HEAD,
 	OPT_TYPE,
 	OPT_JOB,
 	OPT_NODE,
@@ -41,6 +43,7 @@ static const struct option options[] = {
 	{ "log", required_argument, NULL, OPT_LOG },
 	{ "key", required_argument, NULL, OPT_KEY },
 	{ "vkey", required_argument, NULL, OPT_KEY },
+	{ "head", required_argument, NULL, OPT_HEAD },
 	{ "type", required_argument, NULL, OPT_TYPE },
 	{ "job", required_argument, NULL, OPT_JOB },
 	{ "node", required_argument, NULL, OPT_NODE },
@@ -82,10 +85,10 @@ known(const char *verb, int opt)
 	if (opt == OPT_LOG || opt == OPT_KEY || opt == 'o')
 		return true;
 	if (strcmp(verb, "verify") == 0)
-		return opt == OPT_MAX;
+		return opt == OPT_MAX || opt == OPT_HEAD;
 	if (opt == 'f' || opt == 'n')
 		return strcmp(verb, "tail") == 0;
-	return opt != OPT_MAX;
+	return opt != OPT_MAX && opt != OPT_HEAD;
 }
 
 static int
@@ -98,6 +101,9 @@ set_option(struct mf_audit_opts *o, int opt, const char *arg)
 		return AUDIT_OK;
 	case OPT_KEY:
 		o->key = arg;
+		return AUDIT_OK;
+	case OPT_HEAD:
+		o->head = arg;
 		return AUDIT_OK;
 	case OPT_TYPE:
 		o->filter.type = arg;
@@ -205,6 +211,24 @@ load_key(struct mf_audit_opts *o, struct mf_audit_log *log)
 	return o->key_from_dir ? AUDIT_INCOMPLETE : AUDIT_USAGE;
 }
 
+/* The head that somebody kept, signed under any name of the log. */
+static int
+load_head(const struct mf_audit_opts *o, struct mf_audit_log *log)
+{
+	MF_AUTO_IN(mf_buf_fini) struct mf_buf b;
+	struct mf_err err = { 0 };
+	mf_buf_init(&b, MF_LIM_NOTE);
+	if (o->head == NULL)
+		return AUDIT_OK;
+	enum mf_status s = mf_log_io_load(mf_log_io_system(), AT_FDCWD, o->head, &b, &err);
+	if (s == MF_OK)
+		s = mf_lineage_open_head(mf_buf_slice(&b), &log->key, &log->held, &err);
+	if (s == MF_OK)
+		return AUDIT_OK;
+	(void)fprintf(stderr, "mayfly audit: --head %s: %s\n", o->head, err.msg);
+	return AUDIT_USAGE;
+}
+
 static int
 open_log(struct mf_audit_opts *o, struct mf_audit_log *log)
 {
@@ -216,7 +240,8 @@ open_log(struct mf_audit_opts *o, struct mf_audit_log *log)
 		    o->dir != NULL ? o->dir : "(default)", strerror_r(errno, text, sizeof(text)));
 		return AUDIT_INCOMPLETE;
 	}
-	return load_key(o, log);
+	int rc = load_key(o, log);
+	return rc != AUDIT_OK ? rc : load_head(o, log);
 }
 
 int

@@ -20,7 +20,8 @@ struct mf_audit_filter {
 
 struct mf_audit_opts {
 	const char *dir;
-	const char *key; /* a vkey, or a file that holds one; NULL: the file in the log's directory */
+	const char *key;  /* a vkey, or a file that holds one; NULL: the file in the log's directory */
+	const char *head; /* a file with a head that was kept; NULL: none */
 	bool json, follow, key_from_dir;
 	bool all;      /* tail: no limit */
 	uint64_t last; /* tail: how many */
@@ -32,6 +33,7 @@ struct mf_audit_opts {
 struct mf_audit_log {
 	int dirfd, waldirfd;
 	struct mf_note_key key;
+	struct mf_checkpoint held; /* when opts.head is given */
 };
 
 /* The whole program: an exit code of the above. */

@@ -19,6 +19,39 @@ put_time(struct mf_jw *w, const char *key, int64_t us)
 		mf_jw_ktime_us(w, key, us);
 }
 
+/* What it is called now. */
+static const char *
+name_of(const struct mf_audit_log *log, const struct mf_verify_report *rep)
+{
+	return rep->have_head ? rep->head.origin : log->key.name;
+}
+
+static void
+put_restores(struct mf_jw *w, const struct mf_lineage *l)
+{
+	mf_jw_key(w, "restores");
+	mf_jw_array_begin(w);
+	for (size_t i = 0; i < l->n; i++) {
+		mf_jw_object_begin(w);
+		mf_jw_kuint(w, "index", l->v[i].index);
+		mf_jw_kstr(w, "from", l->v[i].from);
+		mf_jw_kstr(w, "to", l->v[i].to);
+		mf_jw_kbool(w, "whole", l->v[i].whole);
+		mf_jw_object_end(w);
+	}
+	mf_jw_array_end(w);
+}
+
+static void
+print_restores(const struct mf_lineage *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		(void)printf("restored at index %" PRIu64 ": it continues %s, whose %" PRIu64
+			     " records are these; %s\n",
+		    l->v[i].index, l->v[i].from, l->v[i].index,
+		    l->v[i].whole ? "nothing is missing, its operator showed" : "later ones may be missing");
+}
+
 static int
 print_json(const struct mf_audit_opts *o, const struct mf_audit_log *log, const struct mf_verify_report *rep,
     int rc, const char *why)
@@ -37,7 +70,7 @@ print_json(const struct mf_audit_opts *o, const struct mf_audit_log *log, const 
 	mf_jw_object_begin(&w);
 	mf_jw_kstr(&w, "result", result_name(rc));
 	mf_jw_kstr(&w, "why", why);
-	mf_jw_kstr(&w, "origin", log->key.name);
+	mf_jw_kstr(&w, "origin", name_of(log, rep));
 	mf_jw_kstr(&w, "key_from", o->key_from_dir ? "log" : "caller");
 	if (rep->have_head) {
 		mf_jw_kuint(&w, "signed_records", rep->head.head.size);
@@ -47,6 +80,7 @@ print_json(const struct mf_audit_opts *o, const struct mf_audit_log *log, const 
 	mf_jw_kuint(&w, "frames", rep->frames);
 	mf_jw_kbool(&w, "unfinished", rep->unfinished);
 	mf_jw_kuint(&w, "clock_steps", rep->clock_steps);
+	put_restores(&w, rep->lineage);
 	put_time(&w, "first_ts", rep->first_ts_us);
 	put_time(&w, "last_ts", rep->last_ts_us);
 	if (rc == AUDIT_BAD && rep->bad_index_known)
@@ -68,7 +102,8 @@ print_table(const struct mf_audit_log *log, const struct mf_verify_report *rep, 
 {
 	MF_AUTO_IN(mf_buf_fini) struct mf_buf b;
 	mf_buf_init(&b, 1000);
-	(void)printf("log      %s\n", log->key.name);
+	(void)printf("log      %s\n", name_of(log, rep));
+	print_restores(rep->lineage);
 	if (rep->have_head) {
 		mf_base64_put(&b, mf_slice(rep->head.head.root, MF_HASH_SIZE));
 		(void)printf(
@@ -100,7 +135,10 @@ int
 mf_audit_verify(const struct mf_audit_opts *o, const struct mf_audit_log *log)
 {
 	MF_AUTO(mf_verifier_free) struct mf_verifier *v = NULL;
-	struct mf_verify_opts vo = { .log_dirfd = log->dirfd, .wal_dirfd = log->waldirfd, .key = &log->key };
+	struct mf_verify_opts vo = { .log_dirfd = log->dirfd,
+		.wal_dirfd = log->waldirfd,
+		.key = &log->key,
+		.held = o->head != NULL ? &log->held : NULL };
 	struct mf_err err = { 0 };
 	enum mf_status s = mf_verifier_new(&vo, &v, &err);
 	if (s != MF_OK) {

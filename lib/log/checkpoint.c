@@ -74,10 +74,17 @@ enum mf_status
 mf_checkpoint_load(const struct mf_log_io *io, int dirfd, const struct mf_note_key *key,
     struct mf_checkpoint *ret_cp, struct mf_err *err)
 {
+	return mf_checkpoint_load_by(io, dirfd, mf_checkpoint_open, key, ret_cp, err);
+}
+
+enum mf_status
+mf_checkpoint_load_by(const struct mf_log_io *io, int dirfd, mf_checkpoint_open_fn *open,
+    const struct mf_note_key *key, struct mf_checkpoint *ret_cp, struct mf_err *err)
+{
 	MF_AUTO_IN(mf_buf_fini) struct mf_buf b;
 	mf_buf_init(&b, MF_LIM_NOTE);
 	MF_TRY(mf_log_io_load(io == NULL ? mf_log_io_system() : io, dirfd, MF_CHECKPOINT_NAME, &b, err));
-	enum mf_status s = mf_checkpoint_open(mf_buf_slice(&b), key, ret_cp, err);
+	enum mf_status s = open(mf_buf_slice(&b), key, ret_cp, err);
 	if (s != MF_E_INVALID && s != MF_E_TOOBIG)
 		return s;
 	(void)mf_err_wrap(

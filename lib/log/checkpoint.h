@@ -33,6 +33,12 @@ MF_NODISCARD enum mf_status mf_checkpoint_open(
  */
 MF_NODISCARD enum mf_status mf_checkpoint_load(const struct mf_log_io *io, int dirfd,
     const struct mf_note_key *key, struct mf_checkpoint *ret_cp, struct mf_err *err);
+/* The same, opened by ${open} (mf_checkpoint_open, or one that takes more). */
+typedef enum mf_status mf_checkpoint_open_fn(
+    struct mf_slice note, const struct mf_note_key *key, struct mf_checkpoint *ret_cp, struct mf_err *err);
+MF_NODISCARD enum mf_status
+mf_checkpoint_load_by(const struct mf_log_io *io, int dirfd, mf_checkpoint_open_fn *open,
+    const struct mf_note_key *key, struct mf_checkpoint *ret_cp, struct mf_err *err);
 
 /*
  * The signer: remembers the last head it signed and refuses every other one that is not an extension in

@@ -18,6 +18,9 @@ struct mf_verifier {
 	const struct mf_log_io *io;
 	struct mf_wal_reader *reader;
 	struct mf_idset ids;
+	struct mf_lineage lineage;
+	uint8_t root_before[MF_HASH_SIZE]; /* of the records before the frame that is being read */
+	bool held_seen;
 	struct mf_verify_report rep;
 	struct mark *mark;
 	size_t marks, marks_cap;
@@ -34,6 +37,7 @@ mf_verifier_new(const struct mf_verify_opts *opts, struct mf_verifier **ret_v, s
 	v->o = *opts;
 	v->io = opts->io == NULL ? mf_log_io_system() : opts->io;
 	mf_idset_init(&v->ids);
+	v->rep.lineage = &v->lineage;
 	struct mf_wal_anchor none = { 0 };
 	MF_TRY(mf_wal_reader_new(v->io, opts->wal_dirfd, &none, &v->reader, err));
 	*ret_v = MF_TAKE(v);
@@ -47,6 +51,7 @@ mf_verifier_free(struct mf_verifier *v)
 		return;
 	mf_wal_reader_free(v->reader);
 	mf_idset_fini(&v->ids);
+	mf_lineage_fini(&v->lineage);
 	free(v->mark);
 	free(v);
 }
@@ -100,6 +105,19 @@ check_order(struct mf_verifier *v, const struct mf_verify_record *r, struct mf_e
 	return fresh ? MF_OK : bad(v, r->rec->index, err, "its id stands in an earlier record");
 }
 
+/* It stands alone in its frame, so what was before the frame is what was before it. */
+static enum mf_status
+check_restored(struct mf_verifier *v, const struct mf_verify_record *r, struct mf_err *err)
+{
+	v->rep.bad_index_known = true;
+	v->rep.bad_index = r->rec->index;
+	MF_TRY(mf_lineage_add(&v->lineage, r->json, r->rec->index, v->root_before, v->o.key, err));
+	if (v->o.held != NULL)
+		MF_TRY(mf_lineage_continues(&v->lineage, v->o.held, err));
+	v->rep.bad_index_known = false;
+	return MF_OK;
+}
+
 static enum mf_status
 check_record(void *ctx, const struct mf_wal_record *rec, struct mf_err *err)
 {
@@ -124,13 +142,31 @@ check_record(void *ctx, const struct mf_wal_record *rec, struct mf_err *err)
 	if (!mf_json_string(mf_json_get(r.json, "id"), &r.id) && !mf_slice_eq_str(r.type, "svid.renewed"))
 		return bad(v, rec->index, err, "the record has no id");
 	MF_TRY(check_order(v, &r, err));
+	if (mf_slice_eq_str(r.type, "log.restored"))
+		MF_TRY(check_restored(v, &r, err));
 	return v->o.on_record == NULL ? MF_OK : v->o.on_record(v->o.ctx, &r, err);
+}
+
+/* The head that was kept is one of this log's. */
+static enum mf_status
+check_held(struct mf_verifier *v, const struct mf_frame *f, struct mf_err *err)
+{
+	const struct mf_checkpoint *h = v->o.held;
+	if (h == NULL || v->held_seen || f->tree_size < h->head.size)
+		return MF_OK;
+	v->held_seen = true;
+	if (f->tree_size == h->head.size && memcmp(f->root, h->head.root, MF_HASH_SIZE) == 0)
+		return MF_OK;
+	return MF_FAIL(err, MF_E_CORRUPT,
+	    "the first %" PRIu64 " records are not those of the head that you hold: records were rewritten",
+	    h->head.size);
 }
 
 /* One frame and its records. MF_E_AGAIN: nothing more there. */
 static enum mf_status
 step(struct mf_verifier *v, struct mf_frame *f, struct mf_err *err)
 {
+	mf_merkle_root(&mf_wal_reader_anchor(v->reader)->tree, v->root_before);
 	enum mf_status s = mf_wal_reader_next(v->reader, f, err);
 	v->rep.unfinished = false;
 	if (s == MF_E_AGAIN)
@@ -143,7 +179,7 @@ step(struct mf_verifier *v, struct mf_frame *f, struct mf_err *err)
 	MF_TRY(mf_wal_reader_records(v->reader, f, 0, UINT64_MAX, check_record, v, err));
 	v->rep.records = mf_wal_reader_index(v->reader);
 	v->rep.frames++;
-	return MF_OK;
+	return check_held(v, f, err);
 }
 
 static enum mf_status
@@ -211,6 +247,39 @@ find_mark(struct mf_verifier *v, const struct mf_wal_head *h, struct mf_err *err
 }
 
 static enum mf_status
+stranger(const char *name, const char *whose, struct mf_err *err)
+{
+	return MF_FAIL(err, MF_E_CORRUPT,
+	    "%s is of the log %s, a name that this log never had: it is another one, or its record "
+	    "log.restored "
+	    "is missing",
+	    whose, name);
+}
+
+/* All that is read is known by now: the names in heads and key are those of the log. */
+static enum mf_status
+check_names(struct mf_verifier *v, const struct mf_checkpoint *cp, struct mf_err *err)
+{
+	const struct mf_lineage *l = &v->lineage;
+	const struct mf_checkpoint *held = v->o.held;
+	const char *last = v->o.key->name;
+	if (strcmp(cp->origin, mf_lineage_name(l, cp->head.size, last)) != 0)
+		return stranger(cp->origin, "the signed head", err);
+	if (!mf_lineage_knows(l, v->o.key->name, cp->origin))
+		return stranger(v->o.key->name, "the key", err);
+	if (held == NULL)
+		return MF_OK;
+	if (held->head.size > cp->head.size)
+		return MF_FAIL(err, MF_E_CORRUPT,
+		    "first bad index %" PRIu64
+		    ": the log ends there, but the head that you hold is of %" PRIu64 " records",
+		    cp->head.size, held->head.size);
+	return strcmp(held->origin, mf_lineage_name(l, held->head.size, last)) == 0
+		   ? MF_OK
+		   : stranger(held->origin, "the head that you hold", err);
+}
+
+static enum mf_status
 accept_head(struct mf_verifier *v, const struct mf_checkpoint *cp, struct mf_err *err)
 {
 	struct mf_verify_report *rep = &v->rep;
@@ -230,6 +299,7 @@ accept_head(struct mf_verifier *v, const struct mf_checkpoint *cp, struct mf_err
 	} else {
 		MF_TRY(read_to(v, h, err));
 	}
+	MF_TRY(check_names(v, cp, err));
 	rep->head = *cp;
 	rep->have_head = true;
 	rep->first_unsigned_ts_us = v->marks > 0 ? v->mark[0].ts_us : 0;
@@ -257,7 +327,8 @@ mf_verifier_head(struct mf_verifier *v, bool *ret_moved, struct mf_err *err)
 	bool had = v->rep.have_head;
 	uint64_t before = v->rep.head.head.size;
 	/* The head first: what it covers was on disk before it was signed. */
-	enum mf_status s = mf_checkpoint_load(v->io, v->o.log_dirfd, v->o.key, &cp, &why);
+	enum mf_status s =
+	    mf_checkpoint_load_by(v->io, v->o.log_dirfd, mf_lineage_open_head, v->o.key, &cp, &why);
 	if (s == MF_OK)
 		s = accept_head(v, &cp, &why);
 	if (s == MF_OK)

@@ -3,7 +3,8 @@
  * trusted. Checked: frame form, checksums, the chain of frames, contiguous indices, the tree's roots, the
  * head's signature and that its root is that of the records; of the records: JSON objects with version, type,
  * time and id, ids unique, and no issuance while the clock was behind the record before it by more than
- * MF_VERIFY_CLOCK_BACK_US.
+ * MF_VERIFY_CLOCK_BACK_US. A log that was restored from a copy has had several names (lineage.h): the key of any of them
+ * verifies it, and each restore must continue what stands before it.
  *
  * Records up to the signed head are verified; those after it are chained, not yet signed (the broker signs
  * at most a second later). Memory: 16 to 32 bytes for each record, for the ids. One thread.
@@ -11,7 +12,7 @@
 #ifndef MF_LOG_VERIFY_H
 #define MF_LOG_VERIFY_H
 #include "codec/json.h"
-#include "log/checkpoint.h"
+#include "log/lineage.h"
 
 #define MF_VERIFY_CLOCK_BACK_US 5000000
 
@@ -29,6 +30,8 @@ struct mf_verify_opts {
 	int log_dirfd;		    /* holds checkpoint */
 	int wal_dirfd;		    /* holds the segments */
 	const struct mf_note_key *key;
+	/* A head that was kept from before: the log must go on from it. NULL: none. Outlives the verifier. */
+	const struct mf_checkpoint *held;
 	/* Each record in order, before it is known whether a head covers it: show it after on_signed only. */
 	enum mf_status (*on_record)(void *ctx, const struct mf_verify_record *rec, struct mf_err *err);
 	/* All records below ${size} are verified. */
@@ -44,9 +47,10 @@ struct mf_verify_report {
 	int64_t first_ts_us, last_ts_us; /* of all records read */
 	int64_t first_unsigned_ts_us;	 /* of the first frame after the head; 0: there is none */
 	uint64_t clock_steps,
-	    first_clock_step;	 /* times that the clock went back by more than the tolerance */
-	bool unfinished;	 /* bytes that are no frame stand at the very end */
-	struct mf_wal_stop stop; /* where, when unfinished */
+	    first_clock_step;		  /* times that the clock went back by more than the tolerance */
+	const struct mf_lineage *lineage; /* restores, in order; the verifier's */
+	bool unfinished;		  /* bytes that are no frame stand at the very end */
+	struct mf_wal_stop stop;	  /* where, when unfinished */
 	/* After MF_E_CORRUPT: where. In a log rewritten as a whole only the range is known: [0, head size). */
 	bool bad_index_known;
 	uint64_t bad_index;

@@ -72,6 +72,9 @@ static const struct {
 	{ MF_REC_RUN_KEPT, "run.kept", "boot broker id job.id job.profile job.run origin", false },
 	{ MF_REC_FREEZE_SET, "freeze.set", "actor.kind boot broker id origin subject", true },
 	{ MF_REC_FREEZE_LIFTED, "freeze.lifted", "actor.kind boot broker id origin subject", false },
+	{ MF_REC_LOG_RESTORED, "log.restored",
+	    "actor.kind boot broker cause id origin previous.origin previous.root previous.size vkey",
+	    false },
 };
 
 static const struct {
@@ -119,6 +122,8 @@ static const struct {
 	{ "on_end", MF_RS_ON_END },
 	{ "origin", MF_RS_ORIGIN },
 	{ "person", MF_RS_PERSON },
+	{ "previous.origin", MF_RS_PREVIOUS_ORIGIN },
+	{ "previous.root", MF_RS_PREVIOUS_ROOT },
 	{ "reason", MF_RS_REASON },
 	{ "release", MF_RS_RELEASE },
 	{ "serial", MF_RS_SERIAL },
@@ -156,6 +161,7 @@ static const struct {
 	{ "nbf", MF_RN_NBF },
 	{ "of", MF_RN_OF },
 	{ "owner", MF_RN_OWNER },
+	{ "previous.size", MF_RN_PREVIOUS_SIZE },
 	{ "rules", MF_RN_RULES },
 	{ "size", MF_RN_SIZE },
 	{ "slot", MF_RN_SLOT },
