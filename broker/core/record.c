@@ -36,6 +36,25 @@ static const struct field {
 	{ "ca_sha256", NULL, K_STR, MF_RS_CA_SHA256 },
 	{ "cause", NULL, K_STR, MF_RS_CAUSE },
 	{ "certificate", NULL, K_STR, MF_RS_CERTIFICATE },
+	{ "cloud", "backend", K_STR, MF_RS_CLOUD_BACKEND },
+	{ "cloud", "dead_at", K_NUM, MF_RN_CLOUD_DEAD_AT },
+	{ "cloud", "effective", K_NUM, MF_RN_CLOUD_EFFECTIVE },
+	{ "cloud", "ended_us", K_NUM, MF_RN_CLOUD_ENDED_US },
+	{ "cloud", "error", K_STR, MF_RS_CLOUD_ERROR },
+	{ "cloud", "generation", K_NUM, MF_RN_CLOUD_GENERATION },
+	{ "cloud", "grant", K_STR, MF_RS_CLOUD_GRANT },
+	{ "cloud", "handle", K_NUM, MF_RN_CLOUD_HANDLE },
+	{ "cloud", "issued_us", K_NUM, MF_RN_CLOUD_ISSUED_US },
+	{ "cloud", "level", K_NUM, MF_RN_CLOUD_LEVEL },
+	{ "cloud", "principal", K_STR, MF_RS_CLOUD_PRINCIPAL },
+	{ "cloud", "provider_session", K_STR, MF_RS_CLOUD_PROVIDER_SESSION },
+	{ "cloud", "request_id", K_STR, MF_RS_CLOUD_REQUEST_ID },
+	{ "cloud", "role", K_STR, MF_RS_CLOUD_ROLE },
+	{ "cloud", "scope", K_STR, MF_RS_CLOUD_SCOPE },
+	{ "cloud", "scope_sha256", K_STR, MF_RS_CLOUD_SCOPE_SHA256 },
+	{ "cloud", "session", K_STR, MF_RS_CLOUD_SESSION },
+	{ "cloud", "state", K_STR, MF_RS_CLOUD_STATE },
+	{ "cloud", "target", K_STR, MF_RS_CLOUD_TARGET },
 	{ "credentials", NULL, K_CREDS, 0 },
 	{ "deadline", NULL, K_NUM, MF_RN_DEADLINE },
 	{ "decision", "effect", K_STR, MF_RS_EFFECT },
@@ -108,14 +127,16 @@ static const struct field {
 /* ---- the types: what each must carry besides the envelope (id, broker, boot, origin, tenant, person, grade) ---- */
 
 #define S(x) (UINT64_C(1) << MF_RS_##x)
-#define N(x) (1u << MF_RN_##x)
+#define N(x) (UINT64_C(1) << MF_RN_##x)
 #define KEY (S(ACTOR_KIND) | S(KEY_ID) | S(KEY_USE))
+#define CLOUD                                                                                     \
+	(S(LEASE) | S(JOB_ID) | S(SERIAL) | S(CLOUD_GRANT) | S(CLOUD_TARGET) | S(CLOUD_BACKEND) | \
+	    S(CLOUD_SCOPE_SHA256))
 #define ENVELOPE (S(ID) | S(BROKER) | S(BOOT) | S(ORIGIN) | S(TENANT) | S(PERSON) | S(GRADE))
 
 static const struct {
 	const char *name;
-	uint64_t s;
-	uint32_t n;
+	uint64_t s, n;
 	bool removal;
 } types[MF_RECORD_TYPES] = {
 	[MF_REC_LOG_OPENED] = { "log.opened", ENVELOPE | S(TRUST_DOMAIN) | S(CA_SHA256) | S(VKEY) | S(INNER),
@@ -182,12 +203,37 @@ static const struct {
 	    ENVELOPE | S(ACTOR_KIND) | S(CAUSE) | S(VKEY) | S(PREVIOUS_ORIGIN) | S(PREVIOUS_ROOT),
 	    N(PREVIOUS_SIZE), false },
 	[MF_REC_RUN_KEPT] = { "run.kept", ENVELOPE | S(JOB_RUN) | S(JOB_ID) | S(JOB_PROFILE), 0, false },
+	[MF_REC_CLOUD_INTENT] = { "cloud.intent", ENVELOPE | CLOUD, N(EPOCH) | N(EXP) | N(CLOUD_GENERATION),
+	    false },
+	[MF_REC_CLOUD_ISSUED] = { "cloud.issued", ENVELOPE | S(LEASE) | S(SERIAL) | S(SHA256),
+	    N(EXP) | N(CLOUD_EFFECTIVE), false },
+	/* Removals: what was thought to be live is not, or is to be taken back. */
+	[MF_REC_CLOUD_FAILED] = { "cloud.failed", ENVELOPE | S(LEASE) | S(SERIAL) | S(CLOUD_ERROR), 0, true },
+	[MF_REC_CLOUD_RECONCILED] = { "cloud.reconciled", ENVELOPE | S(LEASE) | S(SERIAL) | S(CAUSE), N(EXP),
+	    true },
+	[MF_REC_CLOUD_KEPT] = { "cloud.kept", ENVELOPE | CLOUD | S(CLOUD_STATE),
+	    N(EPOCH) | N(EXP) | N(CLOUD_GENERATION), false },
+	[MF_REC_REVOKE_CLOUD] = { "revoke.cloud", ENVELOPE | S(CLOUD_TARGET), 0, true },
+	[MF_REC_REVOKE_COMPLETED] = { "revoke.completed", ENVELOPE | S(SERIAL),
+	    N(CLOUD_LEVEL) | N(CLOUD_DEAD_AT), true },
 };
 
 /* The envelope's tenant, person and grade are there even when empty; every other string only when it is not. */
 #define MAY_BE_EMPTY (S(TENANT) | S(PERSON) | S(GRADE))
 
-_Static_assert(MF_RS_COUNT <= 64 && MF_RN_COUNT <= 32, "the sets are bit masks");
+_Static_assert(MF_RN_COUNT <= 64, "the sets are bit masks");
+
+static bool
+has(uint64_t set, unsigned at)
+{
+	return at < 64 && (set >> at & 1) != 0;
+}
+
+static bool
+is_required(enum mf_record_type t, const struct field *f)
+{
+	return (f->kind == K_STR && has(types[t].s, f->at)) || (f->kind == K_NUM && has(types[t].n, f->at));
+}
 
 const char *
 mf_record_type_name(enum mf_record_type t)
@@ -220,8 +266,7 @@ mf_record_required(enum mf_record_type t, struct mf_buf *to)
 	uint64_t strings = types[t].s & ~(t == MF_REC_SVID_RENEWED ? UINT64_C(0) : ENVELOPE);
 	for (size_t i = 0; i < MF_COUNT(fields); i++) {
 		const struct field *f = &fields[i];
-		bool needed = (f->kind == K_STR && (strings >> f->at & 1) != 0) ||
-			      (f->kind == K_NUM && (types[t].n >> f->at & 1) != 0);
+		bool needed = is_required(t, f) && (f->kind != K_STR || has(strings, f->at));
 		if (!needed)
 			continue;
 		mf_buf_putf(to, "%s%s%s%s", gap, f->key, f->member == NULL ? "" : ".",
@@ -237,7 +282,7 @@ is_set(const struct mf_record *r, const struct field *f)
 {
 	switch (f->kind) {
 	case K_STR:
-		return r->s[f->at].n > 0 || ((MAY_BE_EMPTY & types[r->type].s & UINT64_C(1) << f->at) != 0);
+		return r->s[f->at].n > 0 || has(MAY_BE_EMPTY & types[r->type].s, f->at);
 	case K_NUM:
 		return mf_record_has_num(r, (enum mf_record_num)f->at);
 	case K_ATTRIBUTES:
@@ -320,9 +365,7 @@ check_required(const struct mf_record *r, struct mf_err *err)
 		return MF_FAIL(err, MF_E_INTERNAL, "record: type %d", (int)r->type);
 	for (size_t i = 0; i < MF_COUNT(fields); i++) {
 		const struct field *f = &fields[i];
-		bool need = (f->kind == K_STR && (types[r->type].s & UINT64_C(1) << f->at) != 0) ||
-			    (f->kind == K_NUM && (types[r->type].n & 1u << f->at) != 0);
-		if (need && !is_set(r, f))
+		if (is_required(r->type, f) && !is_set(r, f))
 			return MF_FAIL(err, MF_E_INVALID, "record %s: %s%s%s is missing", types[r->type].name,
 			    f->key, f->member != NULL ? "." : "", f->member != NULL ? f->member : "");
 	}

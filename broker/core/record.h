@@ -58,9 +58,17 @@ enum mf_record_type {
 	MF_REC_FREEZE_SET,	/* nothing is issued for ${subject}, "profile:train", until it is lifted */
 	MF_REC_FREEZE_LIFTED,
 	MF_REC_LOG_RESTORED, /* the first record of a new log that continues a copy of another one */
+	MF_REC_CLOUD_INTENT, /* a cloud token is about to be asked for: closed by one of the next three */
+	MF_REC_CLOUD_ISSUED,
+	MF_REC_CLOUD_FAILED,	 /* the provider refused: there is none */
+	MF_REC_CLOUD_RECONCILED, /* there is or may be one, and nobody gets it: to be taken back */
+	MF_REC_CLOUD_KEPT,	 /* in snapshots only: a cloud token as far as it is known */
+	MF_REC_REVOKE_CLOUD,	 /* what a provider said to a revocation */
+	MF_REC_REVOKE_COMPLETED, /* of one credential: the level reached, and when it is truly dead */
 	MF_RECORD_TYPES
 };
 
+/* No type can require those from the 65th on. */
 enum mf_record_str {
 	MF_RS_ACTOR_KIND, /* "agent", "operator", "broker" */
 	MF_RS_BOOT,	  /* this start of the broker */
@@ -119,6 +127,18 @@ enum mf_record_str {
 	MF_RS_JWK,    /* the public half of a JWT key: the JWK of RFC 7638 3.2, whose SHA-256 is its id */
 	MF_RS_PREVIOUS_ORIGIN, /* of the log that is continued: its name, */
 	MF_RS_PREVIOUS_ROOT,   /* and hex of its tree's root where it is */
+	MF_RS_CLOUD_GRANT, /* the profile's name for it; serial is the credential's id, sha256 its token's */
+	MF_RS_CLOUD_TARGET,
+	MF_RS_CLOUD_BACKEND,
+	MF_RS_CLOUD_SCOPE_SHA256, /* hex, of what the provider is sent */
+	MF_RS_CLOUD_ERROR,	  /* MintResult.error */
+	MF_RS_CLOUD_STATE,	  /* in snapshots only */
+	MF_RS_CLOUD_ROLE,
+	MF_RS_CLOUD_SESSION, /* our name for the provider's session */
+	MF_RS_CLOUD_SCOPE,
+	MF_RS_CLOUD_PRINCIPAL,
+	MF_RS_CLOUD_PROVIDER_SESSION, /* the provider's: access key id, jti */
+	MF_RS_CLOUD_REQUEST_ID,
 	MF_RS_COUNT
 };
 
@@ -140,13 +160,20 @@ enum mf_record_num {
 	MF_RN_SIZE, /* log size (records) a snapshot stands for */
 	MF_RN_SLOT, /* which identity of the profile, from 0 */
 	MF_RN_USES,
-	MF_RN_UNTIL,	     /* unix seconds: the drain is over */
-	MF_RN_CA,	     /* index of the key.prepared of the key that signed */
-	MF_RN_BUNDLE,	     /* number of the bundle from this record on */
-	MF_RN_LAST_EXP,	     /* unix seconds: the end of the last credential that a key signed */
-	MF_RN_OWNER,	     /* uid that a manager names as owner */
-	MF_RN_JWT_BUNDLE,    /* in snapshots only: number of the last JWT bundle */
-	MF_RN_PREVIOUS_SIZE, /* records of the log that is continued */
+	MF_RN_UNTIL,		/* unix seconds: the drain is over */
+	MF_RN_CA,		/* index of the key.prepared of the key that signed */
+	MF_RN_BUNDLE,		/* number of the bundle from this record on */
+	MF_RN_LAST_EXP,		/* unix seconds: the end of the last credential that a key signed */
+	MF_RN_OWNER,		/* uid that a manager names as owner */
+	MF_RN_JWT_BUNDLE,	/* in snapshots only: number of the last JWT bundle */
+	MF_RN_PREVIOUS_SIZE,	/* records of the log that is continued */
+	MF_RN_CLOUD_GENERATION, /* of the grant on its lease, from 1 */
+	MF_RN_CLOUD_EFFECTIVE,	/* unix seconds: its permissions end then; at most exp */
+	MF_RN_CLOUD_HANDLE,	/* 1: a revocation needs a secret, which is kept sealed */
+	MF_RN_CLOUD_LEVEL,	/* of a revocation, 0 to 4 */
+	MF_RN_CLOUD_DEAD_AT,	/* unix seconds */
+	MF_RN_CLOUD_ISSUED_US,	/* in snapshots only, as the next */
+	MF_RN_CLOUD_ENDED_US,
 	MF_RN_COUNT
 };
 
@@ -161,7 +188,7 @@ struct mf_record {
 	int64_t ts_us; /* wall clock of the broker when it was made */
 	struct mf_slice s[MF_RS_COUNT];
 	int64_t n[MF_RN_COUNT];
-	uint32_t n_set;			   /* bit i: n[i] is there */
+	uint64_t n_set;			   /* bit i: n[i] is there */
 	const struct mf_slice *attributes; /* "key=value" */
 	size_t attributes_n;
 	const struct mf_slice *selectors;
@@ -194,12 +221,12 @@ static inline void
 mf_record_set_num(struct mf_record *r, enum mf_record_num f, int64_t v)
 {
 	r->n[f] = v;
-	r->n_set |= 1u << f;
+	r->n_set |= UINT64_C(1) << f;
 }
 static inline bool
 mf_record_has_num(const struct mf_record *r, enum mf_record_num f)
 {
-	return (r->n_set & 1u << f) != 0;
+	return (r->n_set & UINT64_C(1) << f) != 0;
 }
 
 /* Append the canonical bytes to ${to}. MF_E_INTERNAL when a required field is missing (a bug of the maker). */

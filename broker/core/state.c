@@ -17,6 +17,7 @@ mf_state_new(struct mf_state **ret_st, struct mf_err *err)
 	mf_list_init(&st->managed_waiting);
 	mf_list_init(&st->managed_over);
 	mf_list_init(&st->runs_idle);
+	mf_list_init(&st->clouds_order);
 	*ret_st = st;
 	return MF_OK;
 }
@@ -150,6 +151,7 @@ void
 mf_state_forget_lease(struct mf_state *st, struct mf_lease *l)
 {
 	struct mf_job *j = l->job;
+	mf_state_cloud_orphan(l);
 	mf_list_del(&l->at_node);
 	mf_list_del(&l->at_job);
 	mf_list_del(&l->at_ended);
@@ -198,6 +200,7 @@ mf_state_free(struct mf_state *st)
 	}
 	mf_state_free_managed(st);
 	mf_state_free_runs(st);
+	mf_state_free_clouds(st);
 	free_creds(&st->broker_creds);
 	MF_LIST_EACH(p, &st->keys)
 	mf_key_free(MF_LIST_ITEM(p, struct mf_key, at));

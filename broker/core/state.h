@@ -162,10 +162,52 @@ struct mf_lease {
 	uint64_t slot_index[MF_LIM_IDENTITIES]; /* svid.issued of the slot in this epoch */
 	bool slot_used[MF_LIM_IDENTITIES];
 	struct mf_list creds;
+	struct mf_list clouds; /* struct mf_cloud_cred.at_lease, in no order */
 	struct mf_list at_node, at_job, at_ended;
 	bool map_oom;
 	UT_hash_handle hh, hh_key;
 };
+
+/*
+ * INTENT      asked for, outcome not on record: counts as live until ${exp}. With ended_us, its lease is over already
+ * ACTIVE      the latest of its grant
+ * SUPERSEDED  a later one is there; it works until ${exp} all the same
+ * ENDED       its lease is over or suspended, or somebody revoked it, or nobody got it: to be taken back
+ * COMPLETED   as far as it can be taken back: ${level} and ${dead_at}
+ */
+enum mf_cloud_state {
+	MF_CLOUD_INTENT,
+	MF_CLOUD_ACTIVE,
+	MF_CLOUD_SUPERSEDED,
+	MF_CLOUD_ENDED,
+	MF_CLOUD_COMPLETED,
+	MF_CLOUD_STATES
+};
+
+/* One cloud token, from its intent until it is dead and that is on record; it may outlive its lease. */
+struct mf_cloud_cred {
+	char id[MF_STATE_ID_MAX]; /* its mayfly-cred tag */
+	char lease_id[MF_STATE_ID_MAX], job_id[MF_STATE_ID_MAX];
+	struct mf_lease *lease; /* NULL: forgotten */
+	char *grant, *target, *backend, *role, *session;
+	char *principal, *provider_session; /* "" until they are known */
+	char scope_hash[65], token_hash[65];
+	uint32_t epoch, generation;
+	enum mf_cloud_state state;
+	bool orphan;	   /* nobody got it, if there is one: cloud.reconciled */
+	bool handle;	   /* a secret for its revocation is kept sealed */
+	bool deny_on_end;  /* the grant's on_end; explicit revocations deny in any case */
+	int64_t exp;	   /* unix seconds: as the provider says, or the latest that it can be */
+	int64_t effective; /* its permissions end then; at most ${exp} */
+	int64_t intent_us, issued_us, ended_us; /* 0: not yet */
+	uint32_t level;
+	int64_t dead_at; /* unix seconds, when COMPLETED */
+	uint64_t index;	 /* of its intent */
+	struct mf_list at, at_lease;
+	bool map_oom;
+	UT_hash_handle hh;
+};
+const char *mf_cloud_state_name(enum mf_cloud_state s);
 
 /* Of the signatures of an admin act: it is used once. */
 struct mf_nonce {
@@ -263,6 +305,10 @@ struct mf_leaked {
 };
 /* Of all that has not expired, ended or not. Looks at every credential: for emergencies. False: it is not one of them. */
 bool mf_state_find_leaked(const struct mf_state *st, const struct mf_leak *what, struct mf_leaked *ret);
+const struct mf_cloud_cred *mf_state_cloud(const struct mf_state *st, struct mf_slice id);
+const struct mf_list *mf_state_clouds(const struct mf_state *st); /* struct mf_cloud_cred.at, in no order */
+/* Can it still do something at its provider, as far as the log knows? */
+bool mf_cloud_may_work(const struct mf_cloud_cred *c, int64_t now_s);
 const struct mf_list *mf_state_broker_creds(const struct mf_state *st); /* struct mf_cred.at */
 /* Ended leases, oldest end first (struct mf_lease.at_ended). */
 const struct mf_list *mf_state_ended(const struct mf_state *st);

@@ -19,6 +19,8 @@ struct mf_state {
 	size_t managed_over_n;
 	struct mf_run *runs, *runs_by_last, *runs_by_line;
 	struct mf_list runs_idle;
+	struct mf_cloud_cred *clouds;
+	struct mf_list clouds_order; /* struct mf_cloud_cred.at: which are looked at next */
 	uint64_t size;
 	int64_t last_us;
 	uint32_t open;
@@ -82,6 +84,13 @@ MF_NODISCARD enum mf_status
 mf_state_apply_restored(struct mf_state *st, uint64_t index, const struct mf_record *r, struct mf_err *err);
 /* It is void: its key is free for the instance's next lease. */
 void mf_state_free_instance(struct mf_state *st, struct mf_lease *l);
+/* state_cloud.c */
+void mf_state_cloud_end(struct mf_cloud_cred *c, int64_t ts_us); /* it is to be taken back; again is fine */
+void mf_state_cloud_lease_over(struct mf_lease *l, int64_t ts_us);
+void mf_state_cloud_orphan(struct mf_lease *l); /* the lease is forgotten */
+void mf_state_put_clouds(const struct mf_state *st, struct mf_snapshot_out *out);
+void mf_state_free_clouds(struct mf_state *st);
+void mf_cloud_cred_free(struct mf_cloud_cred *c);
 
 /* state_nonces.c */
 MF_NODISCARD enum mf_status

@@ -51,6 +51,9 @@ MF_NODISCARD enum mf_status mf_state_svid_issued(const struct step *a);
 MF_NODISCARD enum mf_status mf_state_svid_renewed(const struct step *a);
 MF_NODISCARD enum mf_status mf_state_jwt_issued(const struct step *a);
 
+/* state_cloud.c */
+MF_NODISCARD enum mf_status mf_state_apply_cloud(const struct step *a);
+
 /* state_nodes.c */
 MF_NODISCARD enum mf_status mf_state_node_reattested(const struct step *a);
 MF_NODISCARD enum mf_status mf_state_node_readmitted(const struct step *a);

@@ -44,10 +44,18 @@ held(const struct mf_lease *l, int64_t wall_us, size_t *ret_n)
 	size_t n = 0, i = 0;
 	MF_LIST_EACH(p, &l->creds)
 	n++;
+	MF_LIST_EACH(p, &l->clouds)
+	n++;
 	struct mf_record_cred *c = calloc(n + 1, sizeof(*c));
 	*ret_n = 0;
 	if (c == NULL)
 		return NULL;
+	MF_LIST_EACH(p, &l->clouds)
+	{
+		const struct mf_cloud_cred *x = MF_LIST_ITEM(p, struct mf_cloud_cred, at_lease);
+		if (x->ended_us == 0 && x->exp * 1000000 > wall_us && i < MF_ENGINE_LIVE_MAX)
+			c[i++] = (struct mf_record_cred) { mf_slice_str(x->id), x->exp };
+	}
 	MF_LIST_EACH(p, &l->creds)
 	{
 		const struct mf_cred *x = MF_LIST_ITEM(p, struct mf_cred, at);
