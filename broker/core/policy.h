@@ -39,6 +39,7 @@
 #define MF_CORE_POLICY_H
 #include "base/limits.h"
 #include "broker/core/facts.h"
+#include "broker/core/scope.h"
 #include "codec/manifest.h"
 
 struct mf_policy; /* opaque */
@@ -54,6 +55,20 @@ struct mf_policy_identity {
 	uint64_t x509_ttl_ms, jwt_ttl_ms; /* 0 is refused */
 };
 
+/* A cloud token that jobs of the profile may ask for by its name (docs/internals/cloud.md). */
+struct mf_policy_cloud {
+	const char *name, *target;
+	const char *role; /* at the provider, as its backend wants it; "" for none */
+	uint64_t ttl_ms;
+	const struct mf_scope_statement *scope;
+	size_t scope_n;
+	const char *const *models; /* actions of the scope that may invoke models */
+	size_t models_n;
+	bool allow_overhang; /* it may outlive the job where nothing can end it sooner */
+	enum mf_policy_on_end on_end;
+	uint64_t max_residual_ms; /* with MF_ON_END_EXPIRE: its permissions end so soon by themselves */
+};
+
 struct mf_policy_profile {
 	const char *name, *purpose, *owner;
 	uint64_t max_job_ms; /* when no manager sets a deadline */
@@ -65,7 +80,11 @@ struct mf_policy_profile {
 	const char *const *jwt_audiences;
 	size_t n_jwt_audiences;
 	bool jwt_rs256; /* its JWT-SVIDs are signed with RS256; false: ES256 */
+	const struct mf_policy_cloud *cloud;
+	size_t n_cloud;
 };
+/* NULL: it has no grant of that name. */
+const struct mf_policy_cloud *mf_policy_cloud_find(const struct mf_policy_profile *f, struct mf_slice name);
 
 /* What permits ask for. {0} asks for nothing. */
 struct mf_obligations {

@@ -78,8 +78,8 @@ check_text(const char *what, const char *s, struct mf_err *err)
 	return MF_OK;
 }
 
-static enum mf_status
-check_name(const char *what, const char *s, struct mf_err *err)
+enum mf_status
+mf_policy_check_name(const char *what, const char *s, struct mf_err *err)
 {
 	if (!is_name(s))
 		return MF_FAIL(err, MF_E_INVALID,
@@ -111,7 +111,7 @@ check_identity(const struct mf_policy_profile *profile, size_t i, struct mf_err 
 		if (mf_template_check(mf_slice_str(id->dns[k]), MF_TEMPLATE_DNS, err) != MF_OK)
 			return mf_err_wrap(err, MF_E_INVALID, "identities[%zu].dns[%zu]", i, k);
 	if (id->hint[0] != '\0')
-		MF_TRY(check_name("hint", id->hint, err));
+		MF_TRY(mf_policy_check_name("hint", id->hint, err));
 	if (id->x509_ttl_ms == 0 || id->x509_ttl_ms > TTL_MAX_MS || id->jwt_ttl_ms == 0 ||
 	    id->jwt_ttl_ms > TTL_MAX_MS)
 		return MF_FAIL(err, MF_E_INVALID,
@@ -131,7 +131,7 @@ check_identity(const struct mf_policy_profile *profile, size_t i, struct mf_err 
 static enum mf_status
 check_profile(const struct mf_policy *p, const struct mf_policy_profile *profile, struct mf_err *err)
 {
-	MF_TRY(check_name("the profile's name", profile->name, err));
+	MF_TRY(mf_policy_check_name("the profile's name", profile->name, err));
 	if (mf_policy_profile(p, mf_slice_str(profile->name)) != NULL)
 		return MF_FAIL(err, MF_E_EXISTS, "profile %s is there twice", profile->name);
 	if (p->n_profiles == MF_LIM_POLICY_PROFILES)
@@ -150,18 +150,18 @@ check_profile(const struct mf_policy *p, const struct mf_policy_profile *profile
 		return MF_FAIL(err, MF_E_INVALID, "more than %u jwt_audiences", AUDIENCES_MAX);
 	for (size_t i = 0; i < profile->n_jwt_audiences; i++)
 		MF_TRY(check_text("an audience", profile->jwt_audiences[i], err));
-	return MF_OK;
+	return mf_policy_check_cloud(profile, err);
 }
 
-static bool
-copy_str(struct mf_policy *p, const char **s)
+bool
+mf_policy_copy_str(struct mf_policy *p, const char **s)
 {
 	*s = mf_arena_str(p->arena, mf_slice_str(*s));
 	return *s != NULL;
 }
 
-static bool
-copy_list(struct mf_policy *p, const char *const **list, size_t n)
+bool
+mf_policy_copy_list(struct mf_policy *p, const char *const **list, size_t n)
 {
 	const char **to = mf_arena_alloc(p->arena, n, sizeof(*to));
 	for (size_t i = 0; to != NULL && i < n; i++)
@@ -180,12 +180,14 @@ mf_policy_add_profile(struct mf_policy *p, const struct mf_policy_profile *profi
 	if (s != MF_OK)
 		return mf_policy_broke(p, s);
 	struct mf_policy_profile copy = *profile;
-	bool ok = copy_str(p, &copy.name) && copy_str(p, &copy.purpose) && copy_str(p, &copy.owner) &&
-		  copy_list(p, &copy.jwt_audiences, copy.n_jwt_audiences);
+	bool ok = mf_policy_copy_str(p, &copy.name) && mf_policy_copy_str(p, &copy.purpose) &&
+		  mf_policy_copy_str(p, &copy.owner) &&
+		  mf_policy_copy_list(p, &copy.jwt_audiences, copy.n_jwt_audiences) &&
+		  mf_policy_copy_cloud(p, &copy);
 	for (size_t i = 0; ok && i < copy.n_identities; i++) {
 		struct mf_policy_identity *id = &copy.identities[i];
-		ok = copy_str(p, &id->path) && copy_str(p, &id->hint) && copy_str(p, &id->cn) &&
-		     copy_list(p, &id->dns, id->n_dns);
+		ok = mf_policy_copy_str(p, &id->path) && mf_policy_copy_str(p, &id->hint) &&
+		     mf_policy_copy_str(p, &id->cn) && mf_policy_copy_list(p, &id->dns, id->n_dns);
 	}
 	if (!ok)
 		return mf_policy_broke(p, MF_FAIL(err, MF_E_NOMEM, "policy: out of memory"));
@@ -212,7 +214,7 @@ check_require(const struct mf_policy_rule *r, struct mf_err *err)
 static enum mf_status
 check_rule(const struct mf_policy *p, const struct mf_policy_rule *r, struct mf_err *err)
 {
-	MF_TRY(check_name("a rule's id", r->id, err));
+	MF_TRY(mf_policy_check_name("a rule's id", r->id, err));
 	for (size_t i = 0; i < p->n_rules; i++)
 		if (strcmp(p->rules[i]->head.id, r->id) == 0)
 			return MF_FAIL(err, MF_E_EXISTS, "rule %s is there twice", r->id);
@@ -252,8 +254,8 @@ mf_policy_rule_begin(struct mf_policy *p, const struct mf_policy_rule *rule, str
 		return mf_policy_broke(p, s);
 	p->draft =
 	    (struct policy_rule) { .head = *rule, .profile = NONE, .nodes_root = NONE, .when_root = NONE };
-	if (!copy_str(p, &p->draft.head.id) || !copy_str(p, &p->draft.head.owner) ||
-	    !copy_str(p, &p->draft.head.profile))
+	if (!mf_policy_copy_str(p, &p->draft.head.id) || !mf_policy_copy_str(p, &p->draft.head.owner) ||
+	    !mf_policy_copy_str(p, &p->draft.head.profile))
 		return mf_policy_broke(p, MF_FAIL(err, MF_E_NOMEM, "policy: out of memory"));
 	p->open = true;
 	p->in_item = false;

@@ -104,6 +104,14 @@ bool mf_policy_element_value(
 /* A field that obligations ask for and the manifest lacks: its number, MF_MANIFEST_FIELDS when there is none. */
 size_t mf_policy_missing_field(const struct mf_facts *f, uint32_t fields);
 
+/* policy_build.c */
+MF_NODISCARD enum mf_status mf_policy_check_name(const char *what, const char *s, struct mf_err *err);
+bool mf_policy_copy_str(struct mf_policy *p, const char **s);
+bool mf_policy_copy_list(struct mf_policy *p, const char *const **list, size_t n);
+/* policy_cloud.c */
+MF_NODISCARD enum mf_status mf_policy_check_cloud(const struct mf_policy_profile *f, struct mf_err *err);
+bool mf_policy_copy_cloud(struct mf_policy *p, struct mf_policy_profile *f);
+
 /* policy_explain.c */
 void mf_policy_say(struct mf_decision *d, const char *fmt, ...) MF_PRINTF(2, 3);
 void

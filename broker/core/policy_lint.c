@@ -285,6 +285,26 @@ same_path_elsewhere(const struct mf_policy *p, size_t before, const char *path)
 	return NULL;
 }
 
+/* A wildcard that no value of the job stands before is shared by all its jobs. */
+static void
+lint_cloud(struct lint *l, const char *profile, const struct mf_policy_cloud *c)
+{
+	for (size_t i = 0; i < c->scope_n; i++)
+		for (size_t k = 0; k < c->scope[i].resources_n; k++) {
+			const char *star = strchr(c->scope[i].resources[k], '*');
+			const char *value = strchr(c->scope[i].resources[k], '{');
+			if (star != NULL && (value == NULL || star < value))
+				report(l, MF_LINT_NOTE, "profile", profile,
+				    "cloud grant %s: %s is shared by all its jobs: put {run}, {job} or "
+				    "{dataset} "
+				    "before the *, if that is not meant",
+				    c->name, c->scope[i].resources[k]);
+		}
+	if (c->allow_overhang)
+		report(l, MF_LINT_NOTE, "profile", profile,
+		    "cloud grant %s: allow_overhang lets a token work after its job is over", c->name);
+}
+
 static void
 lint_profile(struct lint *l, size_t i)
 {
@@ -323,6 +343,8 @@ lint_profile(struct lint *l, size_t i)
 			    "identity %s is also given by profile %s: servers cannot tell the two apart",
 			    profile->identities[k].path, other);
 	}
+	for (size_t k = 0; k < profile->n_cloud; k++)
+		lint_cloud(l, profile->name, &profile->cloud[k]);
 }
 
 size_t

@@ -183,6 +183,35 @@ put_list(struct mf_buf *to, const char *key, const char *const *v, size_t n)
 	mf_buf_put_u8(to, ']');
 }
 
+static void
+put_grant(struct mf_buf *to, const struct mf_policy_cloud *c)
+{
+	mf_buf_putf(to, "{name: %s, target: %s, role: ", c->name, c->target);
+	put_value(to, mf_slice_str(c->role));
+	mf_buf_put_str(to, ", ttl: ");
+	put_duration(to, c->ttl_ms);
+	mf_buf_put_str(to, ", scope: [");
+	for (size_t i = 0; i < c->scope_n; i++) {
+		const struct mf_scope_statement *s = &c->scope[i];
+		mf_buf_put_str(to, i == 0 ? "{" : ", {");
+		mf_buf_put_str(to, "actions: [");
+		for (size_t k = 0; k < s->actions_n; k++) {
+			mf_buf_put_str(to, k == 0 ? "" : ", ");
+			put_value(to, mf_slice_str(s->actions[k]));
+		}
+		mf_buf_put_u8(to, ']');
+		put_list(to, "resources", s->resources, s->resources_n);
+		mf_buf_put_u8(to, '}');
+	}
+	mf_buf_put_u8(to, ']');
+	put_list(to, "models", c->models, c->models_n);
+	mf_buf_putf(to,
+	    ", allow_overhang: %s, on_end: %s, max_residual: ", c->allow_overhang ? "true" : "false",
+	    c->on_end == MF_ON_END_DENY ? "deny" : "expire");
+	put_duration(to, c->max_residual_ms);
+	mf_buf_put_u8(to, '}');
+}
+
 void
 mf_policy_profile_put(const struct mf_policy_profile *f, struct mf_buf *to)
 {
@@ -209,5 +238,9 @@ mf_policy_profile_put(const struct mf_policy_profile *f, struct mf_buf *to)
 	}
 	mf_buf_put_u8(to, ']');
 	put_list(to, "jwt_audiences", f->jwt_audiences, f->n_jwt_audiences);
-	mf_buf_put_u8(to, '}');
+	for (size_t i = 0; i < f->n_cloud; i++) {
+		mf_buf_put_str(to, i == 0 ? ", cloud: [" : ", ");
+		put_grant(to, &f->cloud[i]);
+	}
+	mf_buf_put_str(to, f->n_cloud > 0 ? "]}" : "}");
 }

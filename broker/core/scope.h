@@ -4,9 +4,10 @@
  * A grant of a profile (policy.h) has statements: actions and resource templates. A template has literal text and
  * {job} {run} {tenant} {person} {purpose} {td} {dataset}. A value goes in whole or not at all: one that could widen the
  * resource or mean another one (a wildcard, "..", an empty segment, a percent sign, a control byte, a byte outside of
- * [A-Za-z0-9._=@+-] and, in {dataset}, "/") refuses the token and says which. {dataset} stands for each of the
- * manifest's data sets in turn, as bucket and prefix of its s3:// or gs:// URI, and the prefix ends in "/": the sibling
- * runs/j-12 is not below runs/j-1.
+ * [A-Za-z0-9._=@+-] and, in {dataset}, "/") refuses the token and says which. A value is a whole segment: what follows it
+ * is "/", ":" or the end. {dataset} stands for each of the manifest's data sets in s3:// or gs:// in turn (others are
+ * passed over; with none of these there is no token), as bucket and prefix; the prefix ends in "/", so that the sibling
+ * runs/j-12 is not below runs/j-1, and one "*" may follow.
  *
  * Actions that invoke models (mf_scope_is_model_action) are refused at load unless the grant lists them in `models`.
  */
@@ -23,7 +24,8 @@
 struct mf_scope_statement {
 	const char *const *actions;
 	size_t actions_n;
-	const char *const *resources; /* templates */
+	const char *const
+	    *resources; /* templates; none: for a backend whose permissions are names alone (oauth) */
 	size_t resources_n;
 };
 

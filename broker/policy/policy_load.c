@@ -17,12 +17,24 @@ struct identity {
 	struct mf_conf_strings dns;
 	uint64_t x509_ttl_ms, jwt_ttl_ms;
 };
+struct statement {
+	struct mf_conf_strings actions, resources;
+};
+struct grant {
+	const struct mf_yaml_node *self;
+	const char *name, *target, *role;
+	uint64_t ttl_ms, max_residual_ms;
+	int on_end;
+	bool allow_overhang;
+	struct mf_conf_items scope;
+	struct mf_conf_strings models;
+};
 struct profile {
 	const struct mf_yaml_node *self;
 	const char *name, *purpose, *owner;
 	uint64_t max_job_ms, drain_ms;
 	int interactive, on_end, jwt_alg;
-	struct mf_conf_items identities;
+	struct mf_conf_items identities, cloud;
 	struct mf_conf_strings jwt_audiences;
 };
 struct require {
@@ -65,7 +77,40 @@ static const struct mf_conf_schema identity_schema = MF_CONF_SCHEMA(identity_fie
 static const char *const interactive_words[] = { "refuse", "allow", NULL };
 static const char *const jwt_alg_words[] = { "ES256", "RS256", NULL };
 static const char *const on_end_words[] = { "deny", "expire", NULL };
+static const char *const grant_end_words[] = { "profile", "deny", "expire", NULL };
 static const char *const effect_words[] = { "permit", "forbid", NULL };
+
+static const struct mf_conf_field statement_fields[] = {
+	FIELD(MF_CONF_STRINGS, struct statement, actions, .key = "actions", .required = true, .min = 1,
+	    .max = MF_SCOPE_ACTIONS, .help = "like [\"s3:GetObject\"]"),
+	FIELD(MF_CONF_STRINGS, struct statement, resources, .key = "resources", .max = MF_SCOPE_RESOURCES,
+	    .help = "like [\"arn:aws:s3:::lab/runs/{run}/*\"]"),
+};
+static const struct mf_conf_schema statement_schema = MF_CONF_SCHEMA(statement_fields, struct statement);
+
+static const struct mf_conf_field grant_fields[] = {
+	FIELD(MF_CONF_SELF, struct grant, self, .key = NULL),
+	FIELD(MF_CONF_STRING, struct grant, name, .key = "name", .required = true, .min = 1, .max = 64,
+	    .help = "what jobs ask for it by"),
+	FIELD(MF_CONF_STRING, struct grant, target, .key = "target", .required = true, .min = 1, .max = 64,
+	    .help = "a name of cloud_targets in broker.yaml"),
+	FIELD(MF_CONF_STRING, struct grant, role, .key = "role", .max = 2048,
+	    .help = "whom the provider makes of the job, like arn:aws:iam::123456789012:role/train"),
+	FIELD(MF_CONF_DURATION, struct grant, ttl_ms, .key = "ttl", .min = 60 * SECOND, .max = 12 * HOUR,
+	    .def = "1h"),
+	FIELD(MF_CONF_OBJECTS, struct grant, scope, .key = "scope", .required = true, .min = 1,
+	    .max = MF_SCOPE_STATEMENTS, .sub = &statement_schema,
+	    .help = "a list of {actions: [...], resources: [...]}"),
+	FIELD(MF_CONF_STRINGS, struct grant, models, .key = "models", .max = MF_SCOPE_ACTIONS,
+	    .help = "the actions of scope that may invoke models"),
+	FIELD(MF_CONF_BOOL, struct grant, allow_overhang, .key = "allow_overhang",
+	    .help = "it may outlive the job where nothing can end it sooner"),
+	FIELD(
+	    MF_CONF_ENUM, struct grant, on_end, .key = "on_end", .words = grant_end_words, .def = "profile"),
+	FIELD(MF_CONF_DURATION, struct grant, max_residual_ms, .key = "max_residual", .min = 60 * SECOND,
+	    .max = 12 * HOUR, .def = "15m"),
+};
+static const struct mf_conf_schema grant_schema = MF_CONF_SCHEMA(grant_fields, struct grant);
 
 static const struct mf_conf_field profile_fields[] = {
 	FIELD(MF_CONF_SELF, struct profile, self, .key = NULL),
@@ -84,6 +129,8 @@ static const struct mf_conf_field profile_fields[] = {
 	FIELD(MF_CONF_OBJECTS, struct profile, identities, .key = "identities", .required = true, .min = 1,
 	    .max = MF_LIM_IDENTITIES, .sub = &identity_schema,
 	    .help = "a list with at least one {path: ...}"),
+	FIELD(MF_CONF_OBJECTS, struct profile, cloud, .key = "cloud", .max = MF_LIM_CLOUD_GRANTS,
+	    .sub = &grant_schema, .help = "cloud tokens that its jobs may have"),
 	FIELD(MF_CONF_STRINGS, struct profile, jwt_audiences, .key = "jwt_audiences", .max = 32),
 	FIELD(
 	    MF_CONF_ENUM, struct profile, jwt_alg, .key = "jwt_alg", .words = jwt_alg_words, .def = "ES256"),
@@ -134,6 +181,7 @@ struct loading {
 	struct mf_policy *policy;
 	struct mf_problems *problems;
 	const struct file *file;
+	struct mf_arena *arena;
 };
 
 /* The place of ${key} in a struct, or of the struct itself. */
@@ -165,6 +213,45 @@ check_identity(struct loading *l, const struct identity *id)
 		check_template(l, at, "dns", id->dns.v[i], MF_TEMPLATE_DNS);
 }
 
+/* False: told. The scope's statements go into the arena. */
+static bool
+read_grant(struct loading *l, const struct profile *p, const struct grant *g, struct mf_policy_cloud *ret_c)
+{
+	struct mf_err err;
+	const struct statement *st = g->scope.v;
+	struct mf_scope_statement *to = mf_arena_alloc(l->arena, g->scope.n, sizeof(*to));
+	for (size_t i = 0; to != NULL && i < g->scope.n; i++)
+		to[i] = (struct mf_scope_statement) { st[i].actions.v, st[i].actions.n, st[i].resources.v,
+			st[i].resources.n };
+	int on_end = g->on_end == 0 ? p->on_end : g->on_end - 1;
+	*ret_c = (struct mf_policy_cloud) { .name = g->name,
+		.target = g->target,
+		.role = g->role,
+		.ttl_ms = g->ttl_ms,
+		.scope = to,
+		.scope_n = to == NULL ? 0 : g->scope.n,
+		.models = g->models.v,
+		.models_n = g->models.n,
+		.allow_overhang = g->allow_overhang,
+		.on_end = on_end == 1 ? MF_ON_END_EXPIRE : MF_ON_END_DENY,
+		.max_residual_ms = g->max_residual_ms };
+	if (g->scope.n == 0 ||
+	    mf_scope_check(to, ret_c->scope_n, ret_c->models, ret_c->models_n, &err) == MF_OK)
+		return g->scope.n > 0;
+	mf_problems_add(l->problems, place_of(g->self, "scope"), "cloud grant `%s`: %s", g->name, err.msg);
+	return false;
+}
+
+static void
+read_cloud(struct loading *l, const struct profile *p, struct mf_policy_profile *to)
+{
+	const struct grant *g = p->cloud.v;
+	struct mf_policy_cloud *c = mf_arena_alloc(l->arena, p->cloud.n, sizeof(*c));
+	for (size_t i = 0; c != NULL && i < p->cloud.n; i++)
+		to->n_cloud += read_grant(l, p, &g[i], &c[to->n_cloud]);
+	to->cloud = c;
+}
+
 static void
 add_profile(struct loading *l, const struct profile *p, bool schema_ok)
 {
@@ -191,6 +278,7 @@ add_profile(struct loading *l, const struct profile *p, bool schema_ok)
 			.x509_ttl_ms = ids[i].x509_ttl_ms,
 			.jwt_ttl_ms = ids[i].jwt_ttl_ms };
 	}
+	read_cloud(l, p, &out);
 	struct mf_err err;
 	bool complete = p->purpose[0] != '\0' && p->owner[0] != '\0' && p->identities.n > 0;
 	if (mf_problems_count(l->problems) > before || (!schema_ok && !complete))
@@ -315,7 +403,7 @@ mf_policy_load(
 	MF_TRY(mf_conf_read(&file_schema, mf_yaml_root(doc), arena, problems, &read, err));
 	MF_TRY(mf_policy_new(&policy, err));
 	bool schema_ok = mf_problems_count(problems) == 0;
-	struct loading l = { policy, problems, &read };
+	struct loading l = { policy, problems, &read, arena };
 	const struct profile *profiles = read.profiles.v;
 	for (size_t i = 0; i < read.profiles.n; i++)
 		add_profile(&l, &profiles[i], schema_ok);

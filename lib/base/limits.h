@@ -35,6 +35,8 @@
 #define MF_LIM_YAML_NODES 200000u	     /* texts, lists and maps of one file */
 #define MF_LIM_PROBLEMS 50u		     /* told about one file */
 #define MF_LIM_MANIFEST 32768u		    /* bytes */
+#define MF_LIM_SCOPE_VALUE 512u /* bytes of a value in a cloud token's scope */
+#define MF_LIM_CLOUD_GRANTS 8u /* of a profile */
 #define MF_LIM_RECORD 32768u		    /* bytes of one log record */
 #define MF_LIM_GRPC_MESSAGE (256u * 1024u)  /* bytes of one gRPC message, both directions */
 #define MF_LIM_INNER_MESSAGE (1024u * 1024u) /* bytes of one message of the inner session */

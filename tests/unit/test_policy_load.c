@@ -328,10 +328,79 @@ test_depth(void **state)
 	}
 }
 
+static const char with_cloud[] = "mayfly_policy: 1\n"
+				 "profiles:\n"
+				 "  train:\n"
+				 "    purpose: training\n"
+				 "    owner: team-nlp\n"
+				 "    on_end: expire\n"
+				 "    identities: [{path: \"/job/{job}\"}]\n"
+				 "    cloud:\n"
+				 "      - {name: data, target: lab, role: \"arn:aws:iam::1:role/r\", ttl: "
+				 "30m, scope: [{actions: [\"s3:GetObject\"], "
+				 "resources: [\"arn:aws:s3:::{dataset}*\"]}]}\n"
+				 "      - {name: llm, target: lab, scope: [{actions: [%s]%s}], models: "
+				 "[\"bedrock:InvokeModel\"], on_end: deny, "
+				 "allow_overhang: true%s}\n"
+				 "rules: []\n";
+
+static void
+test_cloud_grants(void **state)
+{
+	char text[2048], *said;
+	struct mf_buf b;
+	MF_UNUSED(state);
+	(void)snprintf(text, sizeof(text), with_cloud, "\"bedrock:InvokeModel\"", "", "");
+	struct mf_policy *p = load(text, &said);
+	assert_string_equal(said, "");
+	assert_non_null(p);
+	const struct mf_policy_profile *f = mf_policy_profile(p, MF_SLICE_LIT("train"));
+	assert_int_equal(f->n_cloud, 2);
+	const struct mf_policy_cloud *c = mf_policy_cloud_find(f, MF_SLICE_LIT("data"));
+	assert_non_null(c);
+	assert_null(mf_policy_cloud_find(f, MF_SLICE_LIT("dat")));
+	assert_string_equal(c->target, "lab");
+	assert_string_equal(c->role, "arn:aws:iam::1:role/r");
+	assert_int_equal(c->ttl_ms, 1800000);
+	assert_int_equal(c->on_end, MF_ON_END_EXPIRE); /* the profile's */
+	assert_int_equal(c->max_residual_ms, 900000);
+	assert_string_equal(c->scope[0].resources[0], "arn:aws:s3:::{dataset}*");
+	c = mf_policy_cloud_find(f, MF_SLICE_LIT("llm"));
+	assert_int_equal(c->on_end, MF_ON_END_DENY);
+	assert_true(c->allow_overhang);
+	assert_int_equal(c->ttl_ms, 3600000);
+	mf_buf_init(&b, 4096);
+	mf_policy_profile_put(f, &b);
+	assert_non_null(strstr(mf_buf_cstr(&b),
+	    "cloud: [{name: data, target: lab, role: arn:aws:iam::1:role/r, ttl: 30m, scope: [{actions: ["
+	    "s3:GetObject], resources: [\"arn:aws:s3:::{dataset}*\"]}], allow_overhang: false, on_end: "
+	    "expire, "
+	    "max_residual: 15m}, {name: llm,"));
+	mf_buf_fini(&b);
+	mf_policy_free(p);
+	free(said);
+	static const struct {
+		const char *actions, *resources, *more, *told;
+	} wrong[] = { { "\"bedrock:*\"", "", "", "list it under `models`" },
+		{ "\"s3:Get\"", ", resources: [\"runs/{run}*\"]", "", "match its siblings too" },
+		{ "\"s3:Get\"", ", resources: [\"{nobody}/\"]", "", "what can stand in braces" },
+		{ "", "", "", "actions" }, { "\"s3:Get\"", "", ", ttl: 13h", "ttl" },
+		{ "\"s3:Get\"", "", ", colour: red", "colour" } };
+	for (size_t i = 0; i < MF_COUNT(wrong); i++) {
+		(void)snprintf(
+		    text, sizeof(text), with_cloud, wrong[i].actions, wrong[i].resources, wrong[i].more);
+		p = load(text, &said);
+		if (p != NULL || strstr(said, wrong[i].told) == NULL)
+			fail_msg("%zu: %s", i, said);
+		free(said);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cloud_grants),
 		cmocka_unit_test(test_example),
 		cmocka_unit_test(test_json_is_a_subset),
 		cmocka_unit_test(test_all_problems_at_once),
