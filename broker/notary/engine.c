@@ -76,6 +76,7 @@ mf_engine_free(struct mf_engine *e)
 		mf_work_free(w);
 	}
 	mf_engine_jwt_fini(e);
+	mf_engine_cloud_fini(e);
 	MF_LIST_EACH(r, &e->releases)
 	{
 		mf_list_del(r);
@@ -269,6 +270,7 @@ mf_engine_start(struct mf_engine *e, struct mf_now now, const char *boot)
 	(void)mf_engine_record(e, now, &r);
 	e->started = true;
 	mf_engine_keys_start(e, now);
+	mf_engine_cloud_start(e, now);
 }
 
 void
@@ -379,6 +381,7 @@ mf_engine_tick(struct mf_engine *e, struct mf_now now)
 	mf_engine_freeze_tick(e, now);
 	mf_engine_timers_run(e, now);
 	mf_engine_keys_tick(e, now);
+	mf_engine_cloud_tick(e, now);
 	mf_release_due(e, now);
 }
 

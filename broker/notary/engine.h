@@ -14,10 +14,13 @@
 #include "broker/core/policy.h"
 #include "broker/core/state.h"
 #include "crypto/jws_key.h"
+#include "broker/backends/token_backend.h"
 #include "broker/notary/approval.h"
 
 #include "agent.pb-c.h"
 #include "roles.pb-c.h"
+
+#define MF_CLOUD_TAGS 6u
 
 struct mf_engine; /* opaque */
 
@@ -53,6 +56,21 @@ struct mf_jwt_request {
 	size_t audiences_n;
 };
 void mf_jwt_request_free(struct mf_jwt_request *r);
+/* One assertion to make, and our own authentication at the token endpoint where the target wants one. As above. */
+struct mf_assertion_request {
+	uint64_t ticket;
+	struct mf_jws_key *key; /* a reference */
+	int64_t iat, exp;	/* unix seconds */
+	char *iss, *sub, *aud;
+	char jti[37];
+	const char *tag_names[MF_CLOUD_TAGS]; /* static */
+	char *tag_values[MF_CLOUD_TAGS];
+	size_t tags_n;
+	char *source_identity;
+	char *client_id, *client_aud; /* NULL: none is wanted */
+	char client_jti[37];
+};
+void mf_assertion_request_free(struct mf_assertion_request *r);
 /* One key to make: keys are made, sealed and synced outside of the state thread, before the record that names them. */
 struct mf_key_order {
 	uint64_t ticket;
@@ -88,6 +106,14 @@ struct mf_engine_ops {
 	struct mf_jws_key *(*jwt_key)(void *ctx, const char *kid);
 	/* Sign; takes ${req}. Answered by mf_engine_jwt_signed, later. */
 	void (*sign_jwt)(void *ctx, struct mf_jwt_request *req);
+	/* The same of the keys that sign assertions; NULL: no cloud tokens are minted. */
+	struct mf_jws_key *(*assertion_key)(void *ctx, const char *kid);
+	/* Sign; takes ${req}. Answered by mf_engine_assertion_signed, later. */
+	void (*sign_assertion)(void *ctx, struct mf_assertion_request *req);
+	/* To the courier; answered by mf_engine_minted, if at all. False: it certainly did not go. */
+	bool (*mint)(void *ctx, const Mayfly__Roles__V1__MintRequest *req);
+	/* The backend of that name; NULL: there is none. */
+	const struct mf_token_backend *(*backend)(void *ctx, const char *name);
 	/* Append to the log; answered by mf_engine_durable. Indices are contiguous. ${record} is copied. */
 	void (*append)(void *ctx, uint64_t index, struct mf_slice record, bool removal);
 	/* Queue a packed Down for the session. ${coalesce} not 0: replaces an unsent one with that key. */
@@ -192,6 +218,19 @@ void mf_engine_all_sessions_gone(struct mf_engine *e, struct mf_now now);
 void mf_engine_signed(struct mf_engine *e, struct mf_now now, const struct mf_sign_result *res);
 /* ${token}: the JWT, empty when it could not be made; valid during the call. */
 void mf_engine_jwt_signed(struct mf_engine *e, struct mf_now now, uint64_t ticket, struct mf_slice token);
+/*
+ * What the operator configured of clouds; copied. NULL, or without targets: nothing is minted. What is under way goes on by
+ * what it began with. After mf_engine_new; a target that a grant of the policy names and that is not there is an event.
+ */
+MF_NODISCARD enum mf_status
+mf_engine_cloud(struct mf_engine *e, const Mayfly__Roles__V1__CloudConf *conf, struct mf_err *err);
+/* ${token} empty: it could not be made. Valid during the call. */
+void mf_engine_assertion_signed(
+    struct mf_engine *e, struct mf_now now, uint64_t ticket, struct mf_slice token, struct mf_slice client);
+/* The courier's word, which is not believed beyond what it can know. */
+void mf_engine_minted(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__MintResult *res);
+/* Its link is gone: nobody knows what became of what it was asked. */
+void mf_engine_courier_gone(struct mf_engine *e, struct mf_now now);
 /*
  * What is the same for all nodes, beside the trust domain's bundle: every session is told its number and hash, now and
  * when it is ready. A ${number} that grows with every change. No-op for kinds that are not kept here.

@@ -111,10 +111,27 @@ struct vouched {
 	uint8_t sha256[32];
 };
 
+/* Cloud tokens: the configuration, and what is being minted (cloud_mint.c). */
+struct cloud_work;
+struct cloud_room {
+	Mayfly__Roles__V1__CloudConf *conf; /* NULL: none */
+	struct cloud_work *works;
+	uint64_t unasked; /* results that nobody waited for */
+};
+
 struct jwt_work; /* a JWT that is being signed (mint.c) */
 
 /* An answer that waits for the log. */
-enum release_kind { REL_DOWN, REL_GRANT, REL_ADMIN, REL_SERVER, REL_BUNDLE, REL_JWT_BUNDLE, REL_FORGET };
+enum release_kind {
+	REL_DOWN,
+	REL_GRANT,
+	REL_ADMIN,
+	REL_SERVER,
+	REL_BUNDLE,
+	REL_JWT_BUNDLE,
+	REL_FORGET,
+	REL_CLOUD
+};
 struct release {
 	struct mf_list at;
 	enum release_kind kind;
@@ -206,6 +223,7 @@ struct mf_engine {
 	struct vouched documents[MF_ENGINE_DOCUMENTS];
 	uint32_t signers_required, signers_persons; /* required 0: no act needs signatures */
 	struct key_room keys;
+	struct cloud_room cloud;
 };
 
 /* admin_nodes.c */
@@ -431,10 +449,33 @@ void mf_engine_issue(struct mf_engine *e, struct mf_now now, struct session *s, 
     enum work_kind kind, const struct mf_lease *l, const struct mf_policy_profile *p,
     const ProtobufCBinaryData *points, size_t points_n);
 void mf_work_free(struct work *w);
+/* The name that slot ${slot} of ${l} began with; NULL: it has none. */
+const char *mf_engine_name_of_slot(const struct mf_lease *l, size_t slot);
 /* mint.c: JWT-SVIDs */
 void mf_engine_mint_jwt(struct mf_engine *e, struct mf_now now, struct session *s, uint64_t request_id,
     const Mayfly__Agent__V1__MintJwt *m);
 void mf_engine_jwt_fini(struct mf_engine *e);
+/* NULL, or why this session may have no token of ${l} in ${epoch}. */
+const char *mf_engine_token_trouble(const struct session *s, const struct mf_lease *l, uint32_t epoch,
+    Mayfly__Agent__V1__RefusalCode *ret_code);
+/* Recorded and durable before it is told; who asks in a loop fills no disk. ${rule} may be NULL. */
+void mf_engine_deny_token(struct mf_engine *e, struct mf_now now, const struct session *s,
+    uint64_t request_id, const struct mf_lease *l, const char *reason, const char *told, const char *rule);
+/* cloud_mint.c */
+void mf_engine_mint_cloud(struct mf_engine *e, struct mf_now now, struct session *s, uint64_t request_id,
+    const Mayfly__Agent__V1__MintCloud *m);
+/* REL_CLOUD: the intent of work ${id} is durable. */
+void mf_engine_cloud_go(struct mf_engine *e, struct mf_now now, uint64_t id);
+void mf_engine_cloud_start(struct mf_engine *e, struct mf_now now);
+void mf_engine_cloud_tick(struct mf_engine *e, struct mf_now now);
+void mf_engine_cloud_fini(struct mf_engine *e);
+/* Are there targets, and somebody to ask? */
+bool mf_engine_cloud_on(const struct mf_engine *e);
+/* What jobs of ${f} may ask for. The offers' texts are the policy's and the configuration's. */
+size_t mf_engine_cloud_offers(const struct mf_engine *e, const struct mf_policy_profile *f,
+    Mayfly__Agent__V1__CloudOffer ret_offers[MF_LIM_CLOUD_GRANTS]);
+/* Grants of ${p} that name a target which is not configured: an event each. */
+void mf_engine_cloud_check(struct mf_engine *e, const struct mf_policy *p);
 
 /* documents.c */
 /* Tell a session that became ready of every document. */

@@ -161,8 +161,8 @@ expand_dns(
 }
 
 /* The name that a slot began with stays its name: a renewal never changes who somebody is. */
-static const char *
-name_of_slot(const struct mf_lease *l, size_t slot)
+const char *
+mf_engine_name_of_slot(const struct mf_lease *l, size_t slot)
 {
 	if (!l->slot_used[slot])
 		return NULL;
@@ -186,7 +186,7 @@ fill_part(struct mf_engine *e, struct mf_now now, struct work *w, size_t i, cons
 	w->part[i].fields = f;
 	if (f == NULL)
 		return MF_FAIL(err, MF_E_NOMEM, "out of memory");
-	const char *name = w->kind == WORK_RENEW ? name_of_slot(v->l, i) : NULL;
+	const char *name = w->kind == WORK_RENEW ? mf_engine_name_of_slot(v->l, i) : NULL;
 	(void)snprintf(before, sizeof(before), "spiffe://%s", e->trust_domain);
 	f->spiffe_id = name != NULL ? strdup(name) : expand(v, id->path, MF_TEMPLATE_PATH, before, err);
 	f->cn = id->cn[0] == '\0' ? strdup("") : expand(v, id->cn, MF_TEMPLATE_CN, "", err);
@@ -538,6 +538,11 @@ grant(struct mf_engine *e, struct mf_now now, const struct work *w, const struct
 	g.issued = pi;
 	g.deadline = l->deadline;
 	g.drain_ms = (uint32_t)w->drain_ms;
+	Mayfly__Agent__V1__CloudOffer offers[MF_LIM_CLOUD_GRANTS], *po[MF_LIM_CLOUD_GRANTS];
+	g.n_cloud = mf_engine_cloud_offers(e, mf_policy_profile(e->policy, mf_slice_str(w->profile)), offers);
+	for (size_t i = 0; i < g.n_cloud; i++)
+		po[i] = &offers[i];
+	g.cloud = po;
 	g.ending_until = l->state == MF_LEASE_ENDING ? l->job->until : 0;
 	down.request_id = w->request_id;
 	down.body_case = MAYFLY__AGENT__V1__DOWN__BODY_GRANT;

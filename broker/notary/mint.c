@@ -90,8 +90,8 @@ slot_of(const struct mf_lease *l, const char *name, const struct mf_cred **ret_h
 	return MF_LIM_IDENTITIES;
 }
 
-static const char *
-lease_trouble(const struct session *s, const struct mf_lease *l, uint32_t epoch,
+const char *
+mf_engine_token_trouble(const struct session *s, const struct mf_lease *l, uint32_t epoch,
     Mayfly__Agent__V1__RefusalCode *ret_code)
 {
 	*ret_code = ENDED;
@@ -139,8 +139,8 @@ live_tokens(const struct mf_lease *l, struct mf_now now)
 
 /* ---- a denial: durable before it is told; who asks in a loop fills no disk ---- */
 
-static void
-deny(struct mf_engine *e, struct mf_now now, const struct session *s, uint64_t request_id,
+void
+mf_engine_deny_token(struct mf_engine *e, struct mf_now now, const struct session *s, uint64_t request_id,
     const struct mf_lease *l, const char *reason, const char *told, const char *rule)
 {
 	struct pulse *p = mf_engine_pulse(e, s->node_id);
@@ -199,7 +199,7 @@ audiences_permitted(struct mf_engine *e, struct mf_now now, const struct session
 		    "have it "
 		    "added to the policy",
 		    (int)n, (const char *)aud.p, n < aud.n ? "..." : "", d->profile->name);
-		deny(e, now, s, request_id, l, reason, reason, d->rule);
+		mf_engine_deny_token(e, now, s, request_id, l, reason, reason, d->rule);
 		return false;
 	}
 	return true;
@@ -350,7 +350,7 @@ mf_engine_mint_jwt(struct mf_engine *e, struct mf_now now, struct session *s, ui
 	const struct mf_cred *head = NULL;
 	Mayfly__Agent__V1__RefusalCode code;
 	struct mf_err err = { 0 };
-	const char *why = lease_trouble(s, l, m->epoch, &code);
+	const char *why = mf_engine_token_trouble(s, l, m->epoch, &code);
 	if (why == NULL) {
 		code = INVALID;
 		why = audience_trouble(m);
@@ -383,13 +383,14 @@ mf_engine_mint_jwt(struct mf_engine *e, struct mf_now now, struct session *s, ui
 	mf_engine_check_frozen(e, l->job->tenant, l->job->person, &d);
 	if (!d.permit || slot >= d.profile->n_identities) {
 		static const char gone[] = "the profile no longer has this identity";
-		deny(e, now, s, request_id, l, d.permit ? gone : d.reason, d.permit ? gone : d.told, d.rule);
+		mf_engine_deny_token(
+		    e, now, s, request_id, l, d.permit ? gone : d.reason, d.permit ? gone : d.told, d.rule);
 		return;
 	}
 	if (!audiences_permitted(e, now, s, request_id, l, &d, m))
 		return;
 	if (new_while_ending(l, slot, m->audiences, m->n_audiences))
-		deny(e, now, s, request_id, l, no_new_grant, no_new_grant, d.rule);
+		mf_engine_deny_token(e, now, s, request_id, l, no_new_grant, no_new_grant, d.rule);
 	else
 		begin(e, now, s, request_id, l, &d, slot, head->hint, m);
 }

@@ -61,6 +61,7 @@ mf_engine_policy(struct mf_engine *e, struct mf_now now, struct mf_policy *polic
 	e->policy = policy;
 	(void)snprintf(e->policy_hex, sizeof(e->policy_hex), "%s", sha256_hex);
 	e->care.refused[0] = '\0';
+	mf_engine_cloud_check(e, policy);
 	uint64_t index = mf_engine_say_policy(e, now);
 	if (e->care.by == NULL)
 		return;

@@ -161,7 +161,7 @@ has_session(struct mf_engine *e, uint64_t sid)
 }
 
 static void
-let_go(struct mf_engine *e, struct release *r)
+let_go(struct mf_engine *e, struct mf_now now, struct release *r)
 {
 	switch (r->kind) {
 	case REL_DOWN:
@@ -200,6 +200,9 @@ let_go(struct mf_engine *e, struct release *r)
 	case REL_FORGET:
 		e->ops->forget_key(e->ctx, r->use, r->lease);
 		break;
+	case REL_CLOUD:
+		mf_engine_cloud_go(e, now, r->request_id);
+		break;
 	}
 }
 
@@ -236,7 +239,7 @@ mf_release_due(struct mf_engine *e, struct mf_now now)
 		if (r->index >= e->durable)
 			break;
 		mf_list_del(&r->at);
-		let_go(e, r);
+		let_go(e, now, r);
 		mf_release_free(r);
 	}
 	say_effective(e, now);

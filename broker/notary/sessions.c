@@ -6,7 +6,8 @@
 
 #define VERSION 1u
 #define REFUSED_PER_MINUTE 20u
-#define HELLOS_PER_MINUTE 60u	    /* each is two records */
+#define HELLOS_PER_MINUTE 60u /* each is two records */
+#define FEATURE_CLOUD "cloud.1"
 #define FEATURE_EXPLAIN "explain.1" /* Explain is answered */
 #define FEATURE_KEYS "keys.1"	    /* bundles are confirmed, distrusted keys are told */
 #define FEATURE_JWT_KEYS "keys.2"   /* the same of the JWT bundle and its keys */
@@ -97,7 +98,8 @@ welcome(
 {
 	uint8_t value[16];
 	char keys[] = FEATURE_KEYS, jwt_keys[] = FEATURE_JWT_KEYS, explain[] = FEATURE_EXPLAIN;
-	char *features[] = { keys, jwt_keys, explain };
+	char cloud[] = FEATURE_CLOUD;
+	char *features[] = { keys, jwt_keys, explain, cloud };
 	struct mf_record r = { .type = MF_REC_NODE_SESSION };
 	e->conf.rand.fill(e->conf.rand.ctx, value, sizeof(value));
 	mf_engine_sha256_hex(mf_slice(value, sizeof(value)), s->value_hash);
@@ -123,7 +125,7 @@ welcome(
 	w.lease_ttl_ms = (uint32_t)e->conf.lease_ttl_ms;
 	w.heartbeat_ms = (uint32_t)e->conf.heartbeat_ms;
 	w.bundle = v.number == 0 ? NULL : &v;
-	w.n_features = MF_COUNT(features);
+	w.n_features = MF_COUNT(features) - !mf_engine_cloud_on(e);
 	w.features = features;
 	down.request_id = request_id;
 	down.body_case = MAYFLY__AGENT__V1__DOWN__BODY_WELCOME;
@@ -403,6 +405,9 @@ ready_only(struct mf_engine *e, struct mf_now now, struct session *s, const Mayf
 		break;
 	case MAYFLY__AGENT__V1__UP__BODY_MINT_JWT:
 		mf_engine_mint_jwt(e, now, s, up->request_id, up->mint_jwt);
+		break;
+	case MAYFLY__AGENT__V1__UP__BODY_MINT_CLOUD:
+		mf_engine_mint_cloud(e, now, s, up->request_id, up->mint_cloud);
 		break;
 	case MAYFLY__AGENT__V1__UP__BODY_MANAGER_STARTED:
 		mf_engine_manager_started(e, now, s, up->request_id, up->manager_started);

@@ -112,9 +112,8 @@ op_send(void *ctx, uint64_t sid, struct mf_slice down, enum mf_engine_lane lane,
 		for (size_t i = 0; i < d->grant->n_issued; i++)
 			if (!recorded_durably(r, d->grant->issued[i]->serial))
 				r->sent_undurable = true;
-	if (d->body_case == MAYFLY__AGENT__V1__DOWN__BODY_JWT_GRANT &&
-	    !recorded_durably(r, d->jwt_grant->jti))
-		r->sent_undurable = true;
+	if (d->body_case == MAYFLY__AGENT__V1__DOWN__BODY_JWT_GRANT)
+		r->sent_undurable |= !recorded_durably(r, d->jwt_grant->jti);
 	if (r->downs_n == r->downs_cap) {
 		r->downs_cap = r->downs_cap == 0 ? 256 : r->downs_cap * 2;
 		r->downs = realloc(r->downs, r->downs_cap * sizeof(*r->downs));
@@ -144,14 +143,6 @@ op_admin_reply(void *ctx, const Mayfly__Roles__V1__AdminReply *reply)
 	r->reply = mayfly__roles__v1__admin_reply__unpack(NULL, n, b);
 	r->replies++;
 	free(b);
-}
-
-static void
-op_server_certificate(void *ctx, struct mf_slice chain, int64_t not_after)
-{
-	MF_UNUSED(ctx);
-	MF_UNUSED(chain);
-	MF_UNUSED(not_after);
 }
 
 static void
@@ -200,7 +191,11 @@ static const struct mf_engine_ops ops = {
 	.send = op_send,
 	.close = op_close,
 	.admin_reply = op_admin_reply,
-	.server_certificate = op_server_certificate,
+	.server_certificate = mf_rig_op_server_certificate,
+	.assertion_key = mf_rig_op_assertion_key,
+	.sign_assertion = mf_rig_op_sign_assertion,
+	.mint = mf_rig_op_mint,
+	.backend = mf_rig_op_backend,
 	.removal_kept = op_removal_kept,
 	.removal_settled = op_removal_settled,
 	.removal_recorded = op_removal_settled,

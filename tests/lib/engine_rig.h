@@ -61,7 +61,8 @@ struct rig {
 	size_t asked;	 /* how often the supervisor was asked for the policy file */
 	bool lean;	 /* for benches: records and answers are counted, neither kept nor looked at */
 	size_t sent;
-	bool may_break, broken; /* unless it may, a broken engine fails the test */
+	struct rig_cloud *cloud; /* engine_rig_cloud.h; NULL: no courier */
+	bool may_break, broken;	 /* unless it may, a broken engine fails the test */
 };
 
 /* The engine's ask_policy: counted, and said to be done. */
@@ -147,6 +148,16 @@ void mf_rig_op_jwt_bundle(void *ctx, uint64_t number, struct mf_slice jwks);
 void mf_rig_op_make_key(void *ctx, const struct mf_key_order *order);
 void mf_rig_op_forget_key(void *ctx, const char *use, const char *id);
 void mf_rig_op_publish(void *ctx, uint64_t number, struct mf_slice bundle_der);
+/* engine_rig_cloud.c */
+struct mf_jws_key *mf_rig_op_assertion_key(void *ctx, const char *kid);
+void mf_rig_op_sign_assertion(void *ctx, struct mf_assertion_request *req);
+bool mf_rig_op_mint(void *ctx, const Mayfly__Roles__V1__MintRequest *req);
+const struct mf_token_backend *mf_rig_op_backend(void *ctx, const char *name);
+/* The key that engines begin with for assertions; NULL: none. The test's, set before the rig is made. */
+extern struct mf_jws_key *mf_rig_assertion_key;
+/* engine_rig_log.c */
+void mf_rig_op_server_certificate(void *ctx, struct mf_slice chain, int64_t not_after);
+
 void mf_rig_op_distrusted(void *ctx, struct mf_slice ids);
 
 #define RIG_FIRST_CA "0000000000000000000000000000000000000001"

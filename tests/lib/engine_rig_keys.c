@@ -73,7 +73,7 @@ mf_rig_op_jwt_bundle(void *ctx, uint64_t number, struct mf_slice jwks)
 
 struct mf_jws_key *mf_rig_jwt_keys[2];
 static struct mf_jws_key *spares[RIG_SPARE_JWTS];
-static struct mf_buf first_jwk[2]; /* of the keys that are given now */
+static struct mf_buf first_jwk[3]; /* of the keys that are given now */
 
 struct mf_jws_key *
 mf_rig_spare_jwt(unsigned i)
@@ -109,22 +109,24 @@ mf_rig_jwt_key(const char *kid)
 void
 mf_rig_first_keys(struct mf_engine_conf *c)
 {
-	static const char *const uses[] = { MF_KEY_USE_JWT_ES256, MF_KEY_USE_JWT_RS256 };
+	static const char *const uses[] = { MF_KEY_USE_JWT_ES256, MF_KEY_USE_JWT_RS256,
+		"jwt-assertion-rs256" };
+	struct mf_jws_key *const keys[] = { mf_rig_jwt_keys[0], mf_rig_jwt_keys[1], mf_rig_assertion_key };
 	c->first[c->first_n++] = (struct mf_key_made) { .use = mf_key_use_find(MF_SLICE_LIT(MF_KEY_USE_X509)),
 		.id = RIG_FIRST_CA,
 		.certificate = mf_slice(mf_rig_first_der, sizeof(mf_rig_first_der)),
 		.nbf = 1,
 		.exp = INT64_C(1800000000) + 90 * 86400 };
 	for (size_t i = 0; i < MF_COUNT(uses); i++) {
-		if (mf_rig_jwt_keys[i] == NULL)
+		if (keys[i] == NULL)
 			continue;
 		if (first_jwk[i].n == 0) {
 			mf_buf_init(&first_jwk[i], 2048);
-			mf_jws_key_put_jwk(mf_rig_jwt_keys[i], &first_jwk[i]);
+			mf_jws_key_put_jwk(keys[i], &first_jwk[i]);
 		}
 		assert_int_equal(mf_buf_check(&first_jwk[i], NULL), MF_OK);
 		c->first[c->first_n++] = (struct mf_key_made) { .use = mf_key_use_find(mf_slice_str(uses[i])),
-			.id = mf_jws_key_kid(mf_rig_jwt_keys[i]),
+			.id = mf_jws_key_kid(keys[i]),
 			.jwk = mf_buf_slice(&first_jwk[i]) };
 	}
 }

@@ -30,3 +30,11 @@ mf_rig_snapshot(const struct mf_state *st)
 		fail_msg("snapshot: %s", err.msg);
 	return mf_slice_dup_str(mf_buf_slice(&b));
 }
+
+void
+mf_rig_op_server_certificate(void *ctx, struct mf_slice chain, int64_t not_after)
+{
+	MF_UNUSED(ctx);
+	MF_UNUSED(chain);
+	MF_UNUSED(not_after);
+}
