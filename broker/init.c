@@ -146,6 +146,7 @@ mf_broker_init(const struct mf_init_conf *conf, struct mf_err *err)
 	MF_AUTO_IN(close_fd) int log = -1;
 	MF_AUTO_IN(close_fd) int db = -1;
 	MF_AUTO_IN(close_fd) int handles = -1;
+	MF_AUTO_IN(close_fd) int public = -1;
 	MF_AUTO(mf_broker_keys_free) struct mf_broker_keys *k = NULL;
 	struct mf_broker_keys_conf kc = { conf->trust_domain, conf->broker_id, mf_now().wall_us / 1000000,
 		(int64_t)(conf->ca_ttl_ms / 1000), BACKDATE_S, conf->upstream };
@@ -163,6 +164,7 @@ mf_broker_init(const struct mf_init_conf *conf, struct mf_err *err)
 	MF_TRY(sub_dir(state, "log", conf->notary_uid, conf->notary_gid, 0755, &log, err));
 	MF_TRY(sub_dir(state, "db", conf->front_uid, conf->front_gid, 0700, &db, err));
 	MF_TRY(sub_dir(state, "handles", conf->notary_uid, conf->notary_gid, 0700, &handles, err));
+	MF_TRY(sub_dir(state, "public", conf->notary_uid, conf->notary_gid, 0755, &public, err));
 	MF_TRY(mf_broker_keys_save(k, conf->broker_id, conf->kek, keys, err));
 	MF_TRY(mf_dir_give(keys, conf->notary_uid, conf->notary_gid, err));
 	MF_TRY(open_log(conf, k, log, err));

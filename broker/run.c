@@ -11,6 +11,7 @@
 #include "broker/admins.h"
 #include "broker/cloud.h"
 #include "broker/init.h"
+#include "broker/oidc.h"
 #include "broker/sources.h"
 #include "os/build_id.h"
 #include "os/jlog.h"
@@ -76,6 +77,7 @@ open_state(struct broker *b, struct mf_err *err)
 	MF_TRY(give_dir(b, NOTARY, "keys", 0700, err));
 	MF_TRY(give_dir(b, NOTARY, "log", 0755, err));
 	MF_TRY(give_dir(b, NOTARY, "handles", 0700, err));
+	MF_TRY(give_dir(b, NOTARY, "public", 0755, err));
 	return give_dir(b, FRONT, "db", 0700, err);
 }
 
@@ -166,6 +168,7 @@ give_configs(void *ctx, struct mf_supervisor *sup, struct mf_err *err)
 	MF_TRY(give_admins(b, err));
 	MF_TRY(give_foreign(b, err));
 	MF_TRY(give_cloud(b, err));
+	MF_TRY(mf_broker_oidc_files(b->conf, b->sup, err));
 	MF_TRY(give_config(b, "signers", b->conf->admin_signers.file, err));
 	MF_TRY(give_upstream(b, err));
 	if (node_attestor(b->conf) != NULL)
@@ -310,6 +313,7 @@ prepare(struct broker *b, bool debug, struct mf_err *err)
 	MF_TRY(listen_on(b, "agents", b->conf->listen, err));
 	MF_TRY(listen_on(b, "admin_tls", b->conf->admin_listen, err));
 	MF_TRY(listen_on(b, "metrics", b->conf->metrics_listen, err));
+	MF_TRY(mf_broker_oidc(b->conf, b->sup, b->state_fd, err));
 	MF_TRY(listen_admin(b, err));
 	return give_options(b, debug, err);
 }
@@ -327,10 +331,14 @@ mf_broker_run(const struct mf_broker_conf *conf, bool debug, struct mf_err *err)
 		.by = NOTARY,
 		.most = VERIFIERS,
 		.life_ms = VERIFIER_MS };
+	const struct mf_role_spec publisher = { MF_BROKER_PUBLISHER, conf->users.publisher,
+		MF_BROKER_PUBLISHER_UID, NULL };
 	MF_AUTO(mf_supervisor_free) struct mf_supervisor *sup = NULL;
 	MF_TRY(mf_supervisor_new(mf_build_id(), &mf_supervisor_default_timing, &sup, err));
 	MF_TRY(mf_supervisor_add(sup, &notary, err));
 	MF_TRY(mf_supervisor_add(sup, &front, err));
+	if (mf_broker_publishes(conf))
+		MF_TRY(mf_supervisor_add(sup, &publisher, err));
 	MF_TRY(mf_supervisor_tells_logins(sup, FRONT, err));
 	if (conf->cloud_targets.n > 0)
 		MF_TRY(mf_supervisor_add(sup, &courier, err));

@@ -9,6 +9,8 @@
  *   broker-front  descriptors db (directory), agents, admin, metrics (listening sockets); options trust_domain
  *                 broker_id advertise admin_uids (comma list) admin_gid (absent: no group)
  *   courier       descriptor cloud (with keys); reloads of it. Only where cloud_targets are configured
+ *   publisher     where broker.yaml has oidc.listen: descriptors public (directory), oidc (listening socket), oidc_cert and
+ *                 oidc_key (files); options issuer_path x5c_path; reloads of the files
  *   link          notary and courier; notary and broker-front, by their names
  * Absent configuration leaves the descriptor or option out.
  */
@@ -22,6 +24,7 @@
 #define MF_BROKER_FRONT_UID 60802u
 #define MF_BROKER_VERIFIER_UID 60804u
 #define MF_BROKER_COURIER_UID 60806u
+#define MF_BROKER_PUBLISHER_UID 60807u
 
 /* Until SIGTERM or SIGINT. ${debug}: roles log debug lines. ${conf} outlives the call. */
 MF_NODISCARD enum mf_status mf_broker_run(const struct mf_broker_conf *conf, bool debug, struct mf_err *err);

@@ -12,7 +12,7 @@
 #define ARGS_MAX 64
 
 static int
-become(struct mf_cli *c, char *name)
+become(struct mf_cli *c, char *name, const char *as)
 {
 	char *argv[ARGS_MAX + 3];
 	MF_AUTO_IN(mf_buf_fini) struct mf_buf path;
@@ -24,8 +24,7 @@ become(struct mf_cli *c, char *name)
 		return mf_cli_fail(c, &err);
 	size_t n = 0;
 	argv[n++] = name;
-	/* The row's own name is the verb: verify, tail, lint. */
-	char *verb = mf_slice_dup_str(mf_slice_str(c->verb->name));
+	char *verb = mf_slice_dup_str(mf_slice_str(as));
 	argv[n++] = verb;
 	for (int i = 0; i < c->argc; i++)
 		argv[n++] = c->argv[i];
@@ -42,12 +41,19 @@ int
 mf_cli_audit(struct mf_cli *c)
 {
 	static char name[] = "mayfly-audit";
-	return become(c, name);
+	return become(c, name, c->verb->name);
 }
 
 int
 mf_cli_policy(struct mf_cli *c)
 {
 	static char name[] = "mayfly-policy";
-	return become(c, name);
+	return become(c, name, c->verb->name);
+}
+
+int
+mf_cli_oidc_export(struct mf_cli *c)
+{
+	static char name[] = "mayfly-audit";
+	return become(c, name, "oidc-export");
 }

@@ -255,6 +255,8 @@ const struct mf_cli_verb mf_cli_verbs[] = {
 	{ MF_CLI_OPERATORS, "key", "revoke", "K", "take a tainted key out of the bundle",
 	    "Verifiers refuse what it signed as soon as they have the new bundle.", reason_opts, 1, 1,
 	    MF_CLI_ADMIN | MF_CLI_JSON, mf_cli_key_revoke },
+	{ MF_CLI_OPERATORS, "oidc", "export", "DIR", "the OIDC documents, checked, for a bucket or a CDN",
+	    NULL, NULL, 0, -1, MF_CLI_RAW, mf_cli_oidc_export },
 	{ MF_CLI_OPERATORS, NULL, "status", "", "how the broker is", NULL, NULL, 0, 0,
 	    MF_CLI_ADMIN | MF_CLI_JSON, mf_cli_status },
 

@@ -9,7 +9,7 @@ install(TARGETS mayfly-audit mayfly-policy mayfly-remote DESTINATION ${_roles} C
 install(FILES ${_man}/mayfly.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT cli)
 install(FILES ${_man}/mayfly-policy.yaml.5 DESTINATION ${CMAKE_INSTALL_MANDIR}/man5 COMPONENT cli)
 install(TARGETS mayfly-broker DESTINATION ${CMAKE_INSTALL_SBINDIR} COMPONENT broker)
-install(TARGETS notary broker-front verifier courier DESTINATION ${_roles} COMPONENT broker)
+install(TARGETS notary broker-front verifier courier publisher DESTINATION ${_roles} COMPONENT broker)
 install(TARGETS mayfly-agent DESTINATION ${CMAKE_INSTALL_SBINDIR} COMPONENT agent)
 install(TARGETS attestor agent-front resolver DESTINATION ${_roles} COMPONENT agent)
 foreach(_daemon broker agent)

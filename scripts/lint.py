@@ -35,6 +35,7 @@ LAYERS = {
     "broker/courier": [d for d in _ALL_LIB if d not in ("lib/net", "lib/log", "lib/conf")] + ["broker/backends", "broker/core", "proto"],
     "broker/verifier": [d for d in _ALL_LIB if d not in ("lib/net", "lib/log", "lib/conf")] + ["proto"],
     "broker/notary": [d for d in _ALL_LIB if d != "lib/net"] + ["broker/core", "broker/policy", "broker/keys", "broker/attestors", "broker/backends", "proto"],
+    "broker/publisher": ["lib/base", "lib/crypto", "lib/log", "lib/os", "lib/net"],
     "broker/front": _ALL_LIB + ["broker/core", "broker/policy", "proto"],
     "broker": [d for d in _ALL_LIB if d != "lib/net"] + ["broker/core", "broker/keys", "broker/policy", "broker/backends", "proto"],
     "agent/attestor": [d for d in _ALL_LIB if d != "lib/net"] + ["agent/core", "proto"],

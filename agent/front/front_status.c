@@ -138,9 +138,9 @@ mf_front_status_init(struct mf_front *f)
 {
 	static const char text[] = "text/plain; charset=utf-8";
 	static const char metrics[] = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-	f->pages[0] = (struct mf_http_status_page) { "/metrics", metrics, fill_metrics, f };
-	f->pages[1] = (struct mf_http_status_page) { "/healthz", text, fill_health, f };
-	f->pages[2] = (struct mf_http_status_page) { "/readyz", text, fill_ready, f };
+	f->pages[0] = (struct mf_http_status_page) { "/metrics", metrics, NULL, fill_metrics, f };
+	f->pages[1] = (struct mf_http_status_page) { "/healthz", text, NULL, fill_health, f };
+	f->pages[2] = (struct mf_http_status_page) { "/readyz", text, NULL, fill_ready, f };
 }
 
 const struct mf_http_status_page *

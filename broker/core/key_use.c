@@ -2,13 +2,13 @@
 
 /* What is signed with a key that no document makes known is told to nobody: no schedule waits for anybody to learn it. */
 static const struct mf_key_use uses[] = {
-	{ MF_KEY_USE_X509, MF_KEY_IN_X509, true },
-	{ MF_KEY_USE_JWT_ES256, MF_KEY_IN_JWT, true },
-	{ MF_KEY_USE_JWT_RS256, MF_KEY_IN_JWT, true },
-	{ "jwt-assertion-es256", MF_KEY_IN_NONE, false },
-	{ "jwt-assertion-rs256", MF_KEY_IN_NONE, false },
-	{ "jwt-selfserve-es256", MF_KEY_IN_NONE, false },
-	{ "jwt-selfserve-rs256", MF_KEY_IN_NONE, false },
+	{ MF_KEY_USE_X509, MF_KEY_IN_X509, true, NULL },
+	{ MF_KEY_USE_JWT_ES256, MF_KEY_IN_JWT, true, "ES256" },
+	{ MF_KEY_USE_JWT_RS256, MF_KEY_IN_JWT, true, "RS256" },
+	{ "jwt-assertion-es256", MF_KEY_IN_OIDC, true, "ES256" },
+	{ MF_KEY_USE_ASSERTION_RS256, MF_KEY_IN_OIDC, true, "RS256" },
+	{ "jwt-selfserve-es256", MF_KEY_IN_NONE, false, "ES256" },
+	{ "jwt-selfserve-rs256", MF_KEY_IN_NONE, false, "RS256" },
 };
 _Static_assert(MF_COUNT(uses) == MF_KEY_USES, "the header says how many");
 

@@ -93,6 +93,7 @@ static const struct field {
 	{ "node", "id", K_STR, MF_RS_NODE_ID },
 	{ "nonce", NULL, K_STR, MF_RS_NONCE },
 	{ "of", NULL, K_NUM, MF_RN_OF },
+	{ "oidc_bundle", NULL, K_NUM, MF_RN_OIDC_BUNDLE },
 	{ "on_end", NULL, K_STR, MF_RS_ON_END },
 	{ "origin", NULL, K_STR, MF_RS_ORIGIN },
 	{ "owner", NULL, K_NUM, MF_RN_OWNER },

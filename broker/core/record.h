@@ -151,11 +151,12 @@ enum mf_record_num {
 	MF_RN_DETECTED_US, /* wall clock of the node */
 	MF_RN_DRAIN_MS,
 	MF_RN_EPOCH,
-	MF_RN_EXP,	/* unix seconds */
-	MF_RN_EXPIRES,	/* unix seconds */
-	MF_RN_INSTANCE, /* n of j-.../n<n> */
-	MF_RN_NBF,	/* unix seconds */
-	MF_RN_OF,	/* index of the svid.issued that this continues */
+	MF_RN_EXP,	   /* unix seconds */
+	MF_RN_EXPIRES,	   /* unix seconds */
+	MF_RN_INSTANCE,	   /* n of j-.../n<n> */
+	MF_RN_NBF,	   /* unix seconds */
+	MF_RN_OF,	   /* index of the svid.issued that this continues */
+	MF_RN_OIDC_BUNDLE, /* in snapshots only: number of the last OIDC documents */
 	MF_RN_RULES,
 	MF_RN_SIZE, /* log size (records) a snapshot stands for */
 	MF_RN_SLOT, /* which identity of the profile, from 0 */

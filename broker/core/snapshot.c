@@ -346,6 +346,7 @@ put_head(const struct mf_state *st, struct mf_buf *to)
 		bool tail_missing;
 		put_number(&r, MF_RN_SIZE, mf_state_restored(st, &tail_missing));
 		mf_record_set_str(&r, MF_RS_CAUSE, tail_missing ? MF_CAUSE_TAIL : "");
+		put_number(&r, MF_RN_OIDC_BUNDLE, mf_state_bundle(st, MF_KEY_IN_OIDC));
 		line(to, 0, &r, 0);
 	}
 	if (mf_state_policy(st)[0] != '\0') {

@@ -25,6 +25,7 @@ log_opened(const struct step *a)
 		a->st->bundle[MF_KEY_IN_JWT] = (uint64_t)a->r->n[MF_RN_JWT_BUNDLE];
 		a->st->restored = (uint64_t)a->r->n[MF_RN_SIZE];
 		a->st->tail_missing = mf_slice_eq_str(str(a, MF_RS_CAUSE), MF_CAUSE_TAIL);
+		a->st->bundle[MF_KEY_IN_OIDC] = (uint64_t)a->r->n[MF_RN_OIDC_BUNDLE];
 	}
 	return a->st->origin == NULL || a->st->trust_domain == NULL ? no_memory(a) : MF_OK;
 }

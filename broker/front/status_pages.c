@@ -152,9 +152,9 @@ enum mf_status
 mf_broker_front_pages(struct mf_broker_front *f, int fd, struct mf_err *err)
 {
 	const struct mf_http_status_page pages[] = {
-		{ "/metrics", OPENMETRICS, fill_metrics, f },
-		{ "/healthz", PLAIN, fill_healthz, f },
-		{ "/readyz", PLAIN, fill_readyz, f },
+		{ "/metrics", OPENMETRICS, NULL, fill_metrics, f },
+		{ "/healthz", PLAIN, NULL, fill_healthz, f },
+		{ "/readyz", PLAIN, NULL, fill_readyz, f },
 	};
 	return mf_http_status_new(f->loop, fd, pages, MF_COUNT(pages), &f->http, err);
 }

@@ -35,7 +35,7 @@ static const struct {
 	/* Made with the others and not when a profile first asks for RS256: a key is published before its first use. */
 	{ "jwt-svid-rs256", MF_JWT_SVID, MF_JWS_RS256, true },
 	{ "jwt-assertion-es256", MF_JWT_ASSERTION, MF_JWS_ES256, true },
-	{ "jwt-assertion-rs256", MF_JWT_ASSERTION, MF_JWS_RS256, false },
+	{ "jwt-assertion-rs256", MF_JWT_ASSERTION, MF_JWS_RS256, true },
 	{ "jwt-selfserve-es256", MF_JWT_SELFSERVE, MF_JWS_ES256, true },
 	{ "jwt-selfserve-rs256", MF_JWT_SELFSERVE, MF_JWS_RS256, false },
 };

@@ -3,7 +3,7 @@
  * issuer, and a provider never takes an SVID for an assertion):
  *
  *   svid       JWT-SVIDs; published in the trust domain's SPIFFE bundle and nowhere else
- *   assertion  what the courier shows to cloud providers; published nowhere yet
+ *   assertion  what the courier shows to cloud providers; published in the OIDC documents and nowhere else
  *   selfserve  tokens whose audience a profile lists, for OIDC relying parties; published nowhere yet
  *
  * A set is a list of keys in the order in which they were made. A key's id (kid) is its RFC 7638 thumbprint: the same in

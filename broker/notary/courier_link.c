@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "os/jlog.h"
 #include "os/seqpacket.h"
 #include "rpc/role_links.h"
@@ -10,12 +11,15 @@
 #include "roles.pb-c.h"
 
 #define QUEUE_MAX (4u * 1024u * 1024u)
+#define FETCH_MS 20000u
 
 struct mf_courier_link {
 	const char *build_id;
 	struct mf_seqpacket *pkt;
 	enum mf_link_state state;
 	uint64_t unasked;
+	void (*fetched)(void *ctx, const Mayfly__Roles__V1__CloudFetchResult *r);
+	void *fetched_ctx;
 };
 
 enum mf_status
@@ -85,6 +89,10 @@ take(struct mf_courier_link *l, uint16_t type, const ProtobufCMessage *msg)
 		l->state = MF_LINK_OPEN;
 		return true;
 	}
+	if (type == MF_MSG_CLOUD_FETCH_RESULT && l->fetched != NULL) {
+		l->fetched(l->fetched_ctx, m);
+		return true;
+	}
 	l->unasked++;
 	MF_LOG(MF_LOG_WARN, "courier.unasked", "a result that nobody waits for was dropped",
 	    mf_ju("type", type));
@@ -113,4 +121,39 @@ mf_courier_link_read(struct mf_courier_link *l)
 		mf_jlog_err(MF_LOG_WARN, "courier.link", "the link to the courier is closed", &err);
 		disconnect(l);
 	}
+}
+
+void
+mf_courier_link_on_fetched(struct mf_courier_link *l,
+    void (*fetched)(void *ctx, const Mayfly__Roles__V1__CloudFetchResult *r), void *ctx)
+{
+	l->fetched = fetched;
+	l->fetched_ctx = ctx;
+}
+
+bool
+mf_courier_link_fetch(struct mf_courier_link *l, uint64_t fetch_id, const char *issuer)
+{
+	Mayfly__Roles__V1__CloudFetchRequest m = MAYFLY__ROLES__V1__CLOUD_FETCH_REQUEST__INIT;
+	MF_AUTO_IN(mf_buf_fini) struct mf_buf b;
+	mf_buf_init(&b, MF_LIM_IPC_MESSAGE);
+	if (!mf_courier_link_open(l))
+		return false;
+	m.fetch_id = fetch_id;
+	m.issuer = (char *)(uintptr_t)issuer; /* packing reads only */
+	m.timeout_ms = FETCH_MS;
+	m.loopback = strncmp(issuer, "http://", 7) == 0;
+	return mf_role_encode(&mf_link_courier, MF_LINK_INNER, MF_MSG_CLOUD_FETCH_REQUEST, &m.base, false, &b,
+		   NULL) == MF_OK &&
+	       mf_seqpacket_send(l->pkt, MF_MSG_CLOUD_FETCH_REQUEST, mf_buf_slice(&b), -1, NULL) == MF_OK;
+}
+
+void
+mf_courier_link_write(struct mf_courier_link *l)
+{
+	struct mf_err err = { 0 };
+	if (l->pkt == NULL || !mf_seqpacket_wants_write(l->pkt) || mf_seqpacket_flush(l->pkt, &err) == MF_OK)
+		return;
+	mf_jlog_err(MF_LOG_WARN, "courier.link", "the link to the courier is closed", &err);
+	disconnect(l);
 }

@@ -1,13 +1,14 @@
 /*
  * courier_link: the notary's second socket. The courier, which speaks to clouds, has this link and no other; its
- * table is mf_link_courier. Until cloud tokens are built nothing is ever asked of it, so every result it sends is one
- * that nobody waits for: noted and dropped, never acted on.
+ * table is mf_link_courier. A result that nobody waits for is noted and dropped, never acted on.
  *
  * State thread only.
  */
 #ifndef MF_NOTARY_COURIER_LINK_H
 #define MF_NOTARY_COURIER_LINK_H
 #include "base/err.h"
+
+#include "roles.pb-c.h"
 
 struct mf_courier_link; /* opaque */
 
@@ -24,4 +25,11 @@ bool mf_courier_link_open(const struct mf_courier_link *l);
 /* Results that nobody waited for. */
 uint64_t mf_courier_link_unasked(const struct mf_courier_link *l);
 void mf_courier_link_read(struct mf_courier_link *l);
+/* Sends what still waits. */
+void mf_courier_link_write(struct mf_courier_link *l);
+/* Have the documents of ${issuer} read as a provider would. False: there is no courier, or it is busy. */
+bool mf_courier_link_fetch(struct mf_courier_link *l, uint64_t fetch_id, const char *issuer);
+/* Who hears of what it read; NULL: nobody waits for it. */
+void mf_courier_link_on_fetched(struct mf_courier_link *l,
+    void (*fetched)(void *ctx, const Mayfly__Roles__V1__CloudFetchResult *r), void *ctx);
 #endif

@@ -37,10 +37,12 @@ mf_engine_new(const struct mf_engine_conf *conf, const struct mf_engine_ops *ops
 	e->broker_id = strdup(conf->broker_id);
 	e->origin = strdup(conf->origin);
 	e->release = strdup(conf->release);
+	e->issuer_url = conf->watch_issuer == NULL ? NULL : strdup(conf->watch_issuer);
 	e->address = strdup(conf->address);
 	e->care.path = strdup(conf->policy_path == NULL ? "" : conf->policy_path);
 	if (e->trust_domain == NULL || e->broker_id == NULL || e->origin == NULL || e->release == NULL ||
-	    e->address == NULL || e->care.path == NULL)
+	    e->address == NULL || e->care.path == NULL ||
+	    (conf->watch_issuer != NULL && e->issuer_url == NULL))
 		return MF_FAIL(err, MF_E_NOMEM, "engine: out of memory");
 	e->log_room = true;
 	e->durable = mf_state_size(state);
@@ -90,6 +92,7 @@ mf_engine_free(struct mf_engine *e)
 	free(e->broker_id);
 	free(e->origin);
 	free(e->release);
+	free(e->issuer_url);
 	free(e->address);
 	free(e);
 }

@@ -90,6 +90,14 @@ struct mf_key_made {
 	int64_t nbf, exp;
 };
 
+/* What the OIDC documents are made from. Valid during the call. */
+struct mf_oidc_set {
+	uint64_t number, revision; /* of the set; index of the record that it follows from */
+	struct mf_slice jwks;	   /* every published key, the one that signs RS256 first */
+	const char *x5c;	   /* that one's id: its certificate is published, too; "": there is none */
+	int64_t x5c_nbf;
+};
+
 enum mf_engine_lane { MF_ENGINE_NORMAL, MF_ENGINE_REMOVAL };
 
 struct mf_attest_conf;
@@ -140,6 +148,13 @@ struct mf_engine_ops {
 	void (*publish)(void *ctx, uint64_t number, struct mf_slice bundle_der);
 	/* Its JWT bundle, a JWK Set; likewise. Sessions hear of its hash from the engine. */
 	void (*jwt_bundle)(void *ctx, uint64_t number, struct mf_slice jwks);
+	/* The keys of assertions, likewise; answered by mf_engine_oidc_written, later. NULL: nobody is told, which is done. */
+	void (*oidc)(void *ctx, const struct mf_oidc_set *set);
+	/*
+	 * Have the public issuer's documents read, as a provider would; answered by mf_engine_issuer_fetched, later. False: it
+	 * cannot be asked now. May be NULL.
+	 */
+	bool (*fetch_issuer)(void *ctx, uint64_t fetch_id);
 	/* The key ids (20 bytes each) that no certificate should be signed by: the front's own is to be renewed. */
 	void (*distrusted)(void *ctx, struct mf_slice ids);
 	/* Ask the supervisor to open the policy file anew; false: it cannot be asked. May be NULL. */
@@ -172,6 +187,7 @@ struct mf_engine_conf {
 	size_t first_n;
 	struct mf_key_times ca;
 	struct mf_rand rand;
+	const char *watch_issuer;	     /* an issuer whose documents others serve for us; NULL: none */
 	uint32_t max_pending;		     /* requests in work at a time; above: UNAVAILABLE */
 	const struct mf_attest_conf *attest; /* outlives the engine; NULL: join tokens only */
 };
@@ -252,6 +268,13 @@ void mf_engine_admin_checked(struct mf_engine *e, struct mf_now now, const Mayfl
 /* Acts that add access need ${required} of ${persons}; recorded. After mf_engine_start. */
 void mf_engine_signers(
     struct mf_engine *e, struct mf_now now, uint32_t required, uint32_t persons, const char *sha256_hex);
+/* What the courier read at the issuer's URL. An answer that nobody waits for changes nothing. */
+void mf_engine_issuer_fetched(
+    struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__CloudFetchResult *r);
+/* "same", "stale", "foreign", "away", "unseen"; "": nobody looks. */
+const char *mf_engine_issuer_state(const struct mf_engine *e);
+/* The OIDC documents of this number, or of a later one, are on disk. */
+void mf_engine_oidc_written(struct mf_engine *e, uint64_t number);
 void mf_engine_key_made(struct mf_engine *e, struct mf_now now, const struct mf_key_made *made);
 /* Its file is not there or does not open: it will not sign. Before mf_engine_start. */
 void mf_engine_key_lost(struct mf_engine *e, const char *id);

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "broker/attestors/node_attestor.h"
 #include "broker/notary/engine.h"
+#include "broker/notary/issuer_judge.h"
 
 #define MF_JOB_ID_LEN 22 /* "j-" and 20 letters */
 /* Certificates of one lease that have not expired: as many as the record that ends it may name. */
@@ -130,7 +131,8 @@ enum release_kind {
 	REL_BUNDLE,
 	REL_JWT_BUNDLE,
 	REL_FORGET,
-	REL_CLOUD
+	REL_CLOUD,
+	REL_OIDC
 };
 struct release {
 	struct mf_list at;
@@ -170,6 +172,14 @@ struct key_room {
 	uint8_t sha256[32]; /* of the X.509 one */
 	char lost[MF_ENGINE_LOST_MAX][MF_KEY_ID_MAX];
 	size_t lost_n;
+};
+
+/* The public issuer as providers see it (issuer.c). */
+struct issuer_room {
+	uint64_t fetch_id, asked_ms; /* asked_ms 0: nothing is under way */
+	bool looked;
+	uint64_t looked_ms, seen_ms;
+	struct mf_issuer_seen seen, was; /* was: before the last look */
 };
 
 /* What goes with the policy in force (policy_acts.c, policy_sweep.c). */
@@ -224,6 +234,8 @@ struct mf_engine {
 	uint32_t signers_required, signers_persons; /* required 0: no act needs signatures */
 	struct key_room keys;
 	struct cloud_room cloud;
+	char *issuer_url; /* whose documents others serve; NULL: nobody looks at them */
+	struct issuer_room issuer;
 };
 
 /* admin_nodes.c */
@@ -420,6 +432,16 @@ void
 mf_engine_bundle_held(const struct mf_engine *e, struct session *s, const Mayfly__Agent__V1__BundleHeld *h);
 /* The bundle as it is now goes out when record ${index} is durable. */
 void mf_engine_publish(struct mf_engine *e, struct mf_now now, enum mf_key_bundle which, uint64_t index);
+/* issuer.c. Has the public issuer looked at when it is time. */
+void mf_engine_issuer_tick(struct mf_engine *e, struct mf_now now);
+/* True, and a text with the cure, when it does not show ${k}. */
+bool mf_engine_issuer_trouble(const struct mf_engine *e, const struct mf_key *k, char *text, size_t cap);
+/* Whoever asks about keys may just have copied the documents: look again soon. */
+void mf_engine_issuer_hurry(struct mf_engine *e, struct mf_now now);
+/* Why no cloud token is asked for; NULL: the issuer is no reason. Lives until the next look. */
+const char *mf_engine_issuer_why_not(const struct mf_engine *e);
+/* REL_OIDC: its record is durable. */
+void mf_engine_oidc_out(struct mf_engine *e, const struct release *r);
 /* A bundle's record is durable: hand it out. */
 void
 mf_engine_published(struct mf_engine *e, enum mf_key_bundle which, uint64_t number, struct mf_slice bytes);

@@ -224,6 +224,13 @@ mf_key_files_load(struct mf_key_files *f, struct mf_engine *e, struct mf_crew *c
 }
 
 struct mf_jws_key *
+mf_key_files_assertion(const struct mf_key_files *f, const char *kid)
+{
+	const struct mf_jwt_key *k = mf_jwt_keys_find(f->jwt, MF_JWT_ASSERTION, mf_slice_str(kid));
+	return k == NULL ? NULL : mf_jws_key_ref(k->key);
+}
+
+struct mf_jws_key *
 mf_key_files_jwt(const struct mf_key_files *f, const char *kid)
 {
 	const struct mf_jwt_key *k = mf_jwt_keys_find(f->jwt, MF_JWT_SVID, mf_slice_str(kid));

@@ -36,6 +36,8 @@ mf_key_files_load(struct mf_key_files *f, struct mf_engine *e, struct mf_crew *c
 void mf_key_files_orphans(const struct mf_key_files *f, const struct mf_state *st);
 /* A reference of a key that signs JWT-SVIDs; NULL: it is not there. */
 struct mf_jws_key *mf_key_files_jwt(const struct mf_key_files *f, const char *kid);
+/* The same of a key that signs assertions: for the courier's requests and for the key's own certificate. */
+struct mf_jws_key *mf_key_files_assertion(const struct mf_key_files *f, const char *kid);
 /* Make one. The crew answers with MF_CREW_DONE; give its arg to mf_key_files_done. */
 void mf_key_files_make(struct mf_key_files *f, struct mf_crew *c, const struct mf_key_order *order);
 void mf_key_files_done(struct mf_key_files *f, struct mf_crew *c, struct mf_engine *e, void *arg);

@@ -12,6 +12,7 @@
 #define AGAIN_MS 60000u	  /* after a failed try of the schedule */
 #define LATER_MS 3600000u /* and where somebody must first bring other files */
 #define DEAD_S 60	  /* clocks of verifiers lag: so long after its last credential's end a key leaves */
+#define OIDC_DEAD_S 3600 /* an assertion lives a minute; but providers hold what they have read of our keys */
 
 static const struct key_actor broker_itself = { .kind = "broker" };
 
@@ -94,7 +95,8 @@ mf_engine_key_step(struct mf_engine *e, struct mf_now now, enum mf_record_type t
 	uint64_t index = mf_engine_record(e, now, &r);
 	if (index == UINT64_MAX)
 		return index;
-	if (unpublishes)
+	/* Which key signs stands in no bundle but the OIDC documents. */
+	if (unpublishes || (type == MF_REC_KEY_ACTIVATED && use->bundle == MF_KEY_IN_OIDC))
 		mf_engine_publish(e, now, use->bundle, index);
 	if (type == MF_REC_KEY_REVOKED || type == MF_REC_KEY_REMOVED)
 		forget_file(e, now, index, use, id);
@@ -343,6 +345,8 @@ mf_engine_activation_trouble(
 		    "key %s has been in the bundle for %lld s of %llu (key_publish): verifiers that have not "
 		    "fetched it would refuse what it signs; wait, or use --force",
 		    k->id, (long long)(out_s < 0 ? 0 : out_s), (unsigned long long)e->conf.ca.publish_s);
+	else if (k->use->bundle == MF_KEY_IN_OIDC)
+		return mf_engine_issuer_trouble(e, k, text, cap) ? text : NULL;
 	else if (held < all)
 		(void)snprintf(text, cap,
 		    "%u of %u connected agents have not confirmed the bundle with key %s: wait, or use "
@@ -355,6 +359,13 @@ mf_engine_activation_trouble(
 
 /* ---- the schedule ---- */
 
+/* When its successor should have taken its place. A key of a release that made no schedule for its use says nothing. */
+static int64_t
+schedule_end(const struct mf_engine *e, const struct mf_key *k)
+{
+	return k->exp != 0 ? k->exp : k->prepared_us / 1000000 + (int64_t)e->conf.ca.ttl_s;
+}
+
 static void
 schedule(struct mf_engine *e, struct mf_now now, const struct mf_key_use *use)
 {
@@ -363,7 +374,7 @@ schedule(struct mf_engine *e, struct mf_now now, const struct mf_key_use *use)
 	char text[MF_ERR_MSG_MAX];
 	if (active == NULL || !use->scheduled || !e->conf.ca.scheduled || mf_engine_why_not(e, now) != NULL)
 		return;
-	int64_t left_s = active->exp - mf_engine_wall(e, now) / 1000000;
+	int64_t left_s = schedule_end(e, active) - mf_engine_wall(e, now) / 1000000;
 	if (next == NULL && left_s <= (int64_t)e->conf.ca.prepare_before_s && e->keys.ticket == 0 &&
 	    now.mono_ms >= e->keys.not_before_ms)
 		(void)mf_engine_order_key(e, now, use, 0, active->exp, &broker_itself);
@@ -376,10 +387,31 @@ schedule(struct mf_engine *e, struct mf_now now, const struct mf_key_use *use)
 	}
 	if (next == NULL || left_s > (int64_t)e->conf.ca.activate_before_s)
 		return;
-	/* Agents that never confirm may hold it up for half of the time that is left, not until nothing can be issued. */
+	/*
+	 * Agents that never confirm may hold it up for half of the time that is left, not until nothing can be issued. A key
+	 * of assertions that its issuer does not show would be good for nothing, and the old one is still good.
+	 */
 	if (mf_engine_activation_trouble(e, now, next, text, sizeof(text)) == NULL ||
-	    (left_s < (int64_t)e->conf.ca.activate_before_s / 2 && mf_engine_may_force(e, now, next)))
+	    (left_s < (int64_t)e->conf.ca.activate_before_s / 2 && use->bundle != MF_KEY_IN_OIDC &&
+		mf_engine_may_force(e, now, next)))
 		(void)mf_engine_key_step(e, now, MF_REC_KEY_ACTIVATED, next, &broker_itself);
+}
+
+/* Nothing that it signed is of use any more. Assertions stand in the log by their intents, not by their keys. */
+static bool
+is_dead(const struct mf_engine *e, const struct mf_key *k, int64_t now_s)
+{
+	int64_t until = k->last_exp + DEAD_S;
+	if (k->use->bundle == MF_KEY_IN_OIDC) {
+		const struct mf_key *next = mf_state_active_key(e->state, k->use->name);
+		int64_t signed_us =
+		    k->activated_us == 0 || next == NULL ? k->prepared_us : next->activated_us;
+		/* Whoever tainted it wants it away. */
+		int64_t spare_s = mf_key_distrusted(k) ? 2 * DEAD_S : OIDC_DEAD_S;
+		signed_us = mf_key_distrusted(k) && k->tainted_us > signed_us ? k->tainted_us : signed_us;
+		until = signed_us / 1000000 + spare_s > until ? signed_us / 1000000 + spare_s : until;
+	}
+	return now_s > until;
 }
 
 /* Keys whose last credential is dead leave. One at a time: the step changes the list. */
@@ -390,7 +422,7 @@ remove_dead(struct mf_engine *e, struct mf_now now)
 	for (const struct mf_key *k = mf_state_next_key(e->state, NULL); k != NULL;
 	     k = mf_state_next_key(e->state, k)) {
 		bool may = k->state == MF_KEY_RETIRED || mf_key_distrusted(k);
-		if (may && now_s > k->last_exp + DEAD_S)
+		if (may && is_dead(e, k, now_s))
 			return mf_engine_key_step(e, now, MF_REC_KEY_REMOVED, k, &broker_itself) !=
 			       UINT64_MAX;
 	}
@@ -405,6 +437,7 @@ mf_engine_keys_tick(struct mf_engine *e, struct mf_now now)
 		return;
 	e->keys.looked_ms = now.mono_ms;
 	mf_engine_replace_ca(e, now);
+	mf_engine_issuer_tick(e, now);
 	for (size_t i = 0; i < MF_KEY_USES; i++)
 		schedule(e, now, mf_key_use_at(i));
 	while (remove_dead(e, now))

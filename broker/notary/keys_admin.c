@@ -210,7 +210,13 @@ mf_engine_key_prepared(struct mf_engine *e, struct mf_now now, uint64_t call_id,
 		mf_engine_admin_fail(e, call_id, MF_E_STATE, why_not != NULL ? why_not : "the key is gone");
 		return;
 	}
-	if (k->use->bundle == MF_KEY_IN_NONE)
+	if (k->use->bundle == MF_KEY_IN_OIDC)
+		(void)snprintf(note, sizeof(note),
+		    "it goes out with OIDC documents %llu; where they lie in a bucket, copy them there "
+		    "('mayfly oidc "
+		    "export'); 'mayfly key activate --use %s' in %llu s at the earliest",
+		    (unsigned long long)k->bundle, k->use->name, (unsigned long long)e->conf.ca.publish_s);
+	else if (k->use->bundle == MF_KEY_IN_NONE)
 		(void)snprintf(note, sizeof(note),
 		    "no document names it: 'mayfly key activate --use %s' at any time", k->use->name);
 	else
@@ -403,12 +409,14 @@ mf_engine_key_admin(struct mf_engine *e, struct mf_now now, const call_t *call)
 {
 	switch (call->what_case) {
 	case MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_LIST_KEYS:
+		mf_engine_issuer_hurry(e, now);
 		list(e, now, call);
 		return true;
 	case MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_PREPARE_KEY:
 		prepare(e, now, call);
 		return true;
 	case MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_ACTIVATE_KEY:
+		mf_engine_issuer_hurry(e, now);
 		activate(e, now, call);
 		return true;
 	case MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_TAINT_KEY:

@@ -3,6 +3,8 @@
  * bundle is recorded with the bundle's new number, and handed out when that record is durable: a number never stands for
  * two contents.
  */
+#include <stdio.h>
+
 #include "base/text.h"
 #include "broker/notary/engine_internal.h"
 #include "codec/bundle.h"
@@ -80,29 +82,40 @@ put_x509(const struct mf_engine *e, struct mf_buf *to)
 	return mf_buf_check(to, NULL);
 }
 
+static enum mf_status
+put_jwk(const struct mf_key *k, struct mf_jw *w)
+{
+	MF_AUTO_IN(mf_buf_fini) struct mf_buf jwk;
+	mf_buf_init(&jwk, MF_LIM_RECORD);
+	/* All are base64url and fixed words: nothing needs escaping. Its own members follow. */
+	if (k->use->bundle == MF_KEY_IN_JWT)
+		mf_buf_put_str(&jwk, "{\"use\":\"jwt-svid\",");
+	else
+		mf_buf_putf(&jwk, "{\"use\":\"sig\",\"alg\":\"%s\",", k->use->alg);
+	mf_buf_putf(&jwk, "\"kid\":\"%s\",%s", k->id, k->jwk + 1);
+	MF_TRY(mf_buf_check(&jwk, NULL));
+	mf_jw_raw(w, mf_buf_slice(&jwk));
+	return MF_OK;
+}
+
 /*
- * The JWT bundle: a JWK Set of every published key for JWT-SVIDs.
+ * A JWK Set of every published key of JWT-SVIDs, or of assertions. ${first}, if it is among them, stands first.
  * JWT-12: "The use parameter MUST be set to jwt-svid. The kid parameter MUST be set".
  */
 static enum mf_status
-put_jwt(const struct mf_engine *e, struct mf_buf *to)
+put_jwks(const struct mf_engine *e, enum mf_key_bundle which, const struct mf_key *first, struct mf_buf *to)
 {
 	struct mf_jw w;
 	mf_jw_init(&w, to, false);
 	mf_jw_object_begin(&w);
 	mf_jw_key(&w, "keys");
 	mf_jw_array_begin(&w);
+	if (first != NULL)
+		MF_TRY(put_jwk(first, &w));
 	for (const struct mf_key *k = mf_state_next_key(e->state, NULL); k != NULL;
-	     k = mf_state_next_key(e->state, k)) {
-		MF_AUTO_IN(mf_buf_fini) struct mf_buf jwk;
-		mf_buf_init(&jwk, MF_LIM_RECORD);
-		if (!mf_key_published(k) || k->use->bundle != MF_KEY_IN_JWT)
-			continue;
-		/* Both are base64url and fixed words: nothing needs escaping. Its own members follow. */
-		mf_buf_putf(&jwk, "{\"use\":\"jwt-svid\",\"kid\":\"%s\",%s", k->id, k->jwk + 1);
-		MF_TRY(mf_buf_check(&jwk, NULL));
-		mf_jw_raw(&w, mf_buf_slice(&jwk));
-	}
+	     k = mf_state_next_key(e->state, k))
+		if (k != first && mf_key_published(k) && k->use->bundle == which)
+			MF_TRY(put_jwk(k, &w));
 	mf_jw_array_end(&w);
 	mf_jw_object_end(&w);
 	return mf_jw_finish(&w, NULL);
@@ -154,15 +167,74 @@ mf_engine_keys_stored(struct mf_engine *e, struct session *s)
 		vouch(e, s);
 }
 
+/* ---- the OIDC documents ---- */
+
+static const struct mf_key *
+rs256_signer(const struct mf_engine *e)
+{
+	return mf_state_active_key(e->state, MF_KEY_USE_ASSERTION_RS256);
+}
+
+void
+mf_engine_oidc_out(struct mf_engine *e, const struct release *r)
+{
+	struct mf_oidc_set set = { .number = r->request_id,
+		.revision = r->index,
+		.jwks = mf_slice(r->bytes, r->bytes_n),
+		.x5c = r->lease,
+		.x5c_nbf = r->not_after };
+	if (e->ops->oidc == NULL)
+		mf_engine_oidc_written(e, set.number);
+	else
+		e->ops->oidc(e->ctx, &set);
+}
+
+void
+mf_engine_oidc_written(struct mf_engine *e, uint64_t number)
+{
+	if (number > e->keys.number[MF_KEY_IN_OIDC])
+		e->keys.number[MF_KEY_IN_OIDC] = number;
+}
+
+/* The record that the documents follow from. */
+static uint64_t
+oidc_revision(const struct mf_engine *e)
+{
+	uint64_t last = 0;
+	for (const struct mf_key *k = mf_state_next_key(e->state, NULL); k != NULL;
+	     k = mf_state_next_key(e->state, k)) {
+		const uint64_t at[] = { k->index, k->activated_index, k->revoked_index, k->gone_index };
+		for (size_t i = 0; k->use->bundle == MF_KEY_IN_OIDC && i < MF_COUNT(at); i++)
+			last = at[i] > last ? at[i] : last;
+	}
+	return last;
+}
+
+static void
+oidc_release(struct mf_engine *e, struct release *r)
+{
+	const struct mf_key *signer = rs256_signer(e);
+	r->request_id = mf_state_bundle(e->state, MF_KEY_IN_OIDC);
+	if (signer == NULL)
+		return;
+	(void)snprintf(r->lease, sizeof(r->lease), "%s", signer->id);
+	r->not_after = signer->nbf;
+}
+
 static enum mf_status
 put_bundle(const struct mf_engine *e, enum mf_key_bundle which, struct mf_buf *to)
 {
-	return which == MF_KEY_IN_X509 ? put_x509(e, to) : put_jwt(e, to);
+	if (which == MF_KEY_IN_X509)
+		return put_x509(e, to);
+	return put_jwks(e, which, which == MF_KEY_IN_OIDC ? rs256_signer(e) : NULL, to);
 }
 
 void
 mf_engine_publish(struct mf_engine *e, struct mf_now now, enum mf_key_bundle which, uint64_t index)
 {
+	static const enum release_kind kinds[MF_KEY_BUNDLES] = {
+		[MF_KEY_IN_X509] = REL_BUNDLE, [MF_KEY_IN_JWT] = REL_JWT_BUNDLE, [MF_KEY_IN_OIDC] = REL_OIDC
+	};
 	MF_AUTO_IN(mf_buf_fini) struct mf_buf b;
 	mf_buf_init(&b, BUNDLE_MAX);
 	if (which == MF_KEY_IN_NONE)
@@ -171,10 +243,12 @@ mf_engine_publish(struct mf_engine *e, struct mf_now now, enum mf_key_bundle whi
 		mf_engine_break(e, "the bundle cannot be made: too many keys, or no memory");
 		return;
 	}
-	struct release *r = mf_release_bytes(
-	    e, now, which == MF_KEY_IN_X509 ? REL_BUNDLE : REL_JWT_BUNDLE, index, mf_buf_slice(&b));
-	if (r != NULL)
-		r->request_id = mf_state_bundle(e->state, which);
+	struct release *r = mf_release_bytes(e, now, kinds[which], index, mf_buf_slice(&b));
+	if (r == NULL)
+		return;
+	r->request_id = mf_state_bundle(e->state, which);
+	if (which == MF_KEY_IN_OIDC)
+		oidc_release(e, r);
 }
 
 /* Of what it was told: a number from elsewhere is none. */
@@ -267,6 +341,21 @@ mf_engine_keys_ready(struct mf_engine *e, struct session *s)
 	mf_engine_tell_distrust(e, s);
 }
 
+/* Written anew at every start: the issuer may be another, and whoever died may have left half of it. */
+static void
+oidc_start(struct mf_engine *e)
+{
+	MF_AUTO_IN(mf_buf_fini) struct mf_buf b;
+	struct release r = { .index = oidc_revision(e) };
+	mf_buf_init(&b, BUNDLE_MAX);
+	if (r.index == 0 || put_bundle(e, MF_KEY_IN_OIDC, &b) != MF_OK)
+		return; /* no key yet */
+	oidc_release(e, &r);
+	r.bytes = b.p;
+	r.bytes_n = b.n;
+	mf_engine_oidc_out(e, &r);
+}
+
 /* Everything that was replayed is durable. */
 void
 mf_engine_keys_told_start(struct mf_engine *e)
@@ -282,6 +371,7 @@ mf_engine_keys_told_start(struct mf_engine *e)
 		    put_bundle(e, both[i], &b) == MF_OK)
 			mf_engine_published(e, both[i], number, mf_buf_slice(&b));
 	}
+	oidc_start(e);
 	if (put_distrusted(e, &ids) > 0)
 		e->ops->distrusted(e->ctx, mf_buf_slice(&ids));
 }

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "broker/notary/notary.h"
+#include "log/published.h"
 #include "os/build_id.h"
 #include "os/jlog.h"
 #include "os/role_confinement.h"
@@ -46,6 +47,10 @@ read_conf(struct mf_role *role, struct mf_notary_conf *c, struct mf_err *err)
 	c->threads = (size_t)mf_role_opt_u64(role, "signer_threads", 2);
 	c->log_dirfd = mf_role_fd(role, "log");
 	c->policy_fd = mf_role_fd(role, "policy");
+	c->public_dirfd = mf_role_fd(role, "public");
+	c->oidc_issuer = mf_role_opt(role, "oidc_issuer");
+	c->oidc_watch = mf_role_opt(role, "oidc_watch") != NULL;
+	c->oidc_x5c_issuer = mf_role_opt(role, "oidc_x5c_issuer");
 	c->foreign_fd = mf_role_fd(role, "foreign");
 	c->signers_fd = mf_role_fd(role, "signers");
 	c->signers_required = (uint32_t)mf_role_opt_u64(role, "signers_required", 0);
@@ -56,6 +61,10 @@ read_conf(struct mf_role *role, struct mf_notary_conf *c, struct mf_err *err)
 	    c->policy_fd < 0 || c->threads == 0 || c->threads > 256)
 		return MF_FAIL(
 		    err, MF_E_INVALID, "started without its options: this is a role of mayfly-broker");
+	if (c->oidc_issuer != NULL &&
+	    (c->oidc_x5c_issuer == NULL || mf_issuer_check(mf_slice_str(c->oidc_issuer)) != NULL ||
+		mf_issuer_check(mf_slice_str(c->oidc_x5c_issuer)) != NULL))
+		return MF_FAIL(err, MF_E_INVALID, "options oidc_issuer and oidc_x5c_issuer are not issuers");
 	if (c->policy_name == NULL)
 		c->policy_name = "policy";
 	return MF_OK;

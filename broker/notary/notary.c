@@ -159,7 +159,8 @@ crew_event(struct mf_notary *n, struct mf_crew_event *ev)
 	} else if (ev->kind == MF_CREW_JWT) {
 		mf_engine_jwt_signed(n->engine, mf_now(), ev->ticket, mf_buf_slice(&ev->bytes));
 	} else if (ev->kind == MF_CREW_DONE) {
-		mf_key_files_done(n->key_files, n->crew, n->engine, ev->arg);
+		if (!mf_oidc_files_done(n->oidc, n->crew, ev->arg))
+			mf_key_files_done(n->key_files, n->crew, n->engine, ev->arg);
 	} else {
 		session_event(n, ev);
 	}
@@ -279,6 +280,7 @@ open_engine(struct mf_notary *n, struct mf_store_opened *o, struct mf_err *err)
 		.backdate_s = BACKDATE_S,
 		.ca = n->conf.ca,
 		.rand = mf_rand_system(),
+		.watch_issuer = n->conf.oidc_watch ? n->conf.oidc_issuer : NULL,
 		.max_pending = MAX_PENDING,
 		.attest = mf_evidence_conf(n->evidence),
 	};
@@ -313,6 +315,18 @@ open_log(struct mf_notary *n, struct mf_store_opened *o, struct mf_err *err)
 	return n->wal_dirfd < 0 ? MF_FAIL(err, MF_E_IO, "log/wal cannot be opened") : MF_OK;
 }
 
+static void
+oidc_written(void *ctx, uint64_t number)
+{
+	mf_engine_oidc_written(((struct mf_notary *)ctx)->engine, number);
+}
+
+static void
+issuer_fetched(void *ctx, const Mayfly__Roles__V1__CloudFetchResult *r)
+{
+	mf_engine_issuer_fetched(((struct mf_notary *)ctx)->engine, mf_now(), r);
+}
+
 static enum mf_status
 start_threads(struct mf_notary *n, struct mf_store_opened *o, struct mf_err *err)
 {
@@ -345,7 +359,11 @@ start_threads(struct mf_notary *n, struct mf_store_opened *o, struct mf_err *err
 		.wal_dirfd = n->wal_dirfd,
 		.ops = &front_ops,
 		.ctx = n };
+	const struct mf_oidc_docs_conf oc = { n->conf.oidc_issuer, n->conf.oidc_x5c_issuer,
+		mf_buf_slice(&n->origin), n->keys->log };
+	MF_TRY(mf_oidc_files_new(&oc, n->conf.public_dirfd, oidc_written, n, &n->oidc, err));
 	MF_TRY(mf_courier_link_new(n->conf.build_id, &n->courier, err));
+	mf_courier_link_on_fetched(n->courier, issuer_fetched, n);
 	return mf_front_link_new(&fc, &n->front, err);
 }
 
@@ -435,6 +453,7 @@ mf_notary_free(struct mf_notary *n)
 	mf_mailbox_free(n->crew_box);
 	mf_front_link_free(n->front);
 	mf_courier_link_free(n->courier);
+	mf_oidc_files_free(n->oidc);
 	mf_engine_free(n->engine);
 	mf_evidence_free(n->evidence);
 	mf_key_files_free(n->key_files);
@@ -520,10 +539,12 @@ mf_notary_run(struct mf_notary *n)
 		if (tick) {
 			n->last_tick_ms = now.mono_ms;
 			mf_engine_tick(n->engine, now);
+			mf_oidc_files_turn(n->oidc, n->crew);
 		}
 		push_log(n, tick);
 		say_status(n, now);
 		mf_front_link_write(n->front);
+		mf_courier_link_write(n->courier);
 	}
 	if (!n->failed)
 		finish(n);

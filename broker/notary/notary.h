@@ -17,12 +17,15 @@ struct mf_notary_conf {
 	struct mf_upstream_ca_fds upstream; /* taken */
 	uint64_t segment_bytes;
 	size_t threads;
-	int log_dirfd, policy_fd, keys_dirfd; /* stay the caller's */
-	struct mf_kek *kek;		      /* likewise: seals keys that are made later */
-	int foreign_fd;			      /* likewise; -1: none */
-	int signers_fd;			      /* likewise; -1: none */
-	uint32_t signers_required;	      /* signatures of acts that add access; 0: none */
-	int removals_fd;		      /* taken; -1: none */
+	int log_dirfd, policy_fd, keys_dirfd;	   /* stay the caller's */
+	struct mf_kek *kek;			   /* likewise: seals keys that are made later */
+	int foreign_fd;				   /* likewise; -1: none */
+	int public_dirfd;			   /* likewise, for the OIDC documents; -1: none */
+	const char *oidc_issuer, *oidc_x5c_issuer; /* NULL: no documents */
+	bool oidc_watch;			   /* others serve them: look at what they show */
+	int signers_fd;				   /* likewise; -1: none */
+	uint32_t signers_required;		   /* signatures of acts that add access; 0: none */
+	int removals_fd;			   /* taken; -1: none */
 	int node_ca_fd;		     /* the CA of nodes' own certificates; -1: none. Stays the caller's */
 	const char *node_attributes; /* "NAME=SOURCE,..." of them; NULL: none */
 };

@@ -9,6 +9,7 @@
 #include "broker/notary/front_link.h"
 #include "broker/notary/key_files.h"
 #include "broker/notary/notary.h"
+#include "broker/notary/oidc_files.h"
 #include "broker/notary/removals.h"
 #include "broker/notary/sids.h"
 #include "broker/notary/store.h"
@@ -35,6 +36,7 @@ struct mf_notary {
 	bool stopping, failed;
 	int exit_code;
 	struct mf_approvals *approvals;
+	struct mf_oidc_files *oidc;
 };
 
 /* notary_ops.c: what the engine asks for; its context is the struct mf_notary. */

@@ -96,7 +96,8 @@ static void
 op_event(void *ctx, const char *event, const char *text)
 {
 	struct mf_notary *n = ctx;
-	bool broken = strcmp(event, "engine.broken") == 0, alarm = broken || strcmp(event, "node.clone") == 0;
+	bool broken = strcmp(event, "engine.broken") == 0,
+	     alarm = broken || strcmp(event, "node.clone") == 0 || strcmp(event, "oidc.foreign") == 0;
 	MF_LOG(alarm ? MF_LOG_ERROR : MF_LOG_INFO, event, text);
 	if (broken) {
 		n->failed = true; /* the log is the truth: read it again */
@@ -131,6 +132,21 @@ op_jwt_bundle(void *ctx, uint64_t number, struct mf_slice jwks)
 }
 
 static void
+op_oidc(void *ctx, const struct mf_oidc_set *set)
+{
+	struct mf_notary *n = ctx;
+	struct mf_jws_key *x5c = set->x5c[0] == '\0' ? NULL : mf_key_files_assertion(n->key_files, set->x5c);
+	mf_oidc_files_write(n->oidc, n->crew, set, x5c);
+}
+
+static bool
+op_fetch_issuer(void *ctx, uint64_t fetch_id)
+{
+	struct mf_notary *n = ctx;
+	return mf_courier_link_fetch(n->courier, fetch_id, n->conf.oidc_issuer);
+}
+
+static void
 op_distrusted(void *ctx, struct mf_slice ids)
 {
 	mf_front_link_distrusted(((struct mf_notary *)ctx)->front, ids);
@@ -161,6 +177,8 @@ const struct mf_engine_ops mf_notary_engine_ops = {
 	.forget_key = op_forget_key,
 	.publish = op_publish,
 	.jwt_bundle = op_jwt_bundle,
+	.oidc = op_oidc,
+	.fetch_issuer = op_fetch_issuer,
 	.distrusted = op_distrusted,
 	.event = op_event,
 	.ask_policy = op_ask_policy,

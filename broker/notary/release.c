@@ -197,6 +197,9 @@ let_go(struct mf_engine *e, struct mf_now now, struct release *r)
 	case REL_JWT_BUNDLE:
 		mf_engine_published(e, MF_KEY_IN_JWT, r->request_id, mf_slice(r->bytes, r->bytes_n));
 		break;
+	case REL_OIDC:
+		mf_engine_oidc_out(e, r);
+		break;
 	case REL_FORGET:
 		e->ops->forget_key(e->ctx, r->use, r->lease);
 		break;

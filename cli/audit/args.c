@@ -258,6 +258,10 @@ mf_audit_main(int argc, char **argv)
 	}
 	if (strcmp(verb, "fingerprint") == 0 && argc == 3 && argv[2][0] != '-')
 		return mf_audit_fingerprint(argv[2]);
+	if (strcmp(verb, "oidc-export") == 0) {
+		argv[1] = argv[0];
+		return mf_audit_oidc_export(argc - 1, argv + 1);
+	}
 	for (size_t i = 0; i < MF_COUNT(verbs); i++) {
 		if (strcmp(verb, verbs[i].name) != 0)
 			continue;

@@ -40,6 +40,9 @@ struct mf_audit_log {
 int mf_audit_main(int argc, char **argv);
 
 int mf_audit_fingerprint(const char *path);
+/* oidc.c: the verb of `mayfly oidc export`; ${argv} from the program's name on. */
+int mf_audit_oidc_export(int argc, char **argv);
+
 int mf_audit_verify(const struct mf_audit_opts *o, const struct mf_audit_log *log);
 int mf_audit_tail(const struct mf_audit_opts *o, const struct mf_audit_log *log);
 int mf_audit_find(const struct mf_audit_opts *o, const struct mf_audit_log *log);

@@ -93,6 +93,8 @@
 #define MF_LIM_WAL_SEGMENT (64u * 1024u * 1024u)
 #define MF_LIM_WAL_FRAME (4u * 1024u * 1024u) /* bytes of one frame's records, lengths included */
 #define MF_LIM_WAL_BATCH 16384u		      /* records of one frame */
+#define MF_LIM_ISSUER 255u		      /* bytes of an OIDC issuer's URL (OpenID Connect: 255 letters) */
+#define MF_LIM_OIDC_DOCUMENT 65536u	      /* bytes of one OIDC document */
 #define MF_LIM_NOTE 65536u		      /* bytes of a signed note, signatures included */
 #define MF_LIM_NOTE_SIGS 32u		      /* signature lines of a note; C2SP asks for 16 at least */
 #define MF_LIM_NOTE_NAME 255u		      /* bytes of a key name (the log's origin) */

@@ -34,6 +34,12 @@ static const struct mf_conf_field user_fields[] = {
 	    .check = mf_conf_check_user,
 	    .def = "mayfly-verifier",
 	    .help = "Unix user of the verifiers of node evidence, when started as root" },
+	{ .key = "publisher",
+	    .type = MF_CONF_STRING,
+	    .at = AT(users.publisher) - AT(users),
+	    .check = mf_conf_check_user,
+	    .def = "mayfly-publisher",
+	    .help = "Unix user of the publisher of OIDC documents, when started as root" },
 	{ .key = "courier",
 	    .type = MF_CONF_STRING,
 	    .at = AT(users.courier) - AT(users),
@@ -344,7 +350,9 @@ fill_derived(struct mf_broker_conf *c, struct mf_err *err)
 		c->ca_prepare_before_ms = c->ca_ttl_ms / 2;
 	if (c->ca_activate_before_ms == 0)
 		c->ca_activate_before_ms = c->ca_ttl_ms / 3;
-	if (c->admin_socket == NULL || c->kek.file == NULL)
+	if (c->oidc.issuer[0] != '\0' && c->oidc.x5c_issuer[0] == '\0')
+		c->oidc.x5c_issuer = join(c->arena, c->oidc.issuer, "x5c");
+	if (c->admin_socket == NULL || c->kek.file == NULL || c->oidc.x5c_issuer == NULL)
 		return MF_FAIL(err, MF_E_NOMEM, "configuration: out of memory");
 	return MF_OK;
 }

@@ -64,8 +64,8 @@ struct mf_broker_conf {
 	int64_t signer_threads;
 	uint64_t wal_segment_bytes;
 	struct {
-		const char *front, *notary, *verifier,
-		    *courier; /* Unix users of the roles; used when started as root */
+		const char *front, *notary, *verifier, *courier,
+		    *publisher; /* Unix users of the roles; used when started as root */
 	} users;
 	/* Where the key that seals the state comes from: exactly one is set. */
 	struct {

@@ -1,5 +1,6 @@
 #include "conf/cloud_conf.h"
 
+#include "codec/issuer.h"
 #include "codec/url.h"
 
 const char *const mf_cloud_conf_backends[] = { "aws-sts", "oauth", NULL };
@@ -14,15 +15,16 @@ check_url(struct mf_slice v)
 	return NULL;
 }
 
-/* It is compared byte for byte by whoever trusts it. */
 static const char *
 check_issuer(struct mf_slice v)
 {
-	struct mf_url u;
-	if (v.n > 0 && (mf_url_parse(v, &u, NULL) != MF_OK || u.query.n > 0 || v.p[v.n - 1] == '/'))
-		return "must be a URL such as https://oidc.example.org/td1, without query and \"/\" at its "
-		       "end";
-	return NULL;
+	return v.n == 0 ? NULL : mf_issuer_check(v);
+}
+
+static const char *
+check_address_or_none(struct mf_slice v)
+{
+	return v.n == 0 ? NULL : mf_conf_check_address(v);
 }
 
 static const char *
@@ -37,12 +39,32 @@ check_path_or_none(struct mf_slice v)
 	return v.n == 0 ? NULL : mf_conf_check_path(v);
 }
 
+#define OIDC(member, ...)                                                                                  \
+	{                                                                                                  \
+		.key = #member, .type = MF_CONF_STRING, .at = offsetof(struct mf_cloud_conf_oidc, member), \
+		__VA_ARGS__                                                                                \
+	}
+
+static const char *const publics[] = { "elsewhere", "publisher", NULL };
 static const struct mf_conf_field oidc_fields[] = {
-	{ .key = "issuer",
-	    .type = MF_CONF_STRING,
-	    .at = offsetof(struct mf_cloud_conf_oidc, issuer),
-	    .check = check_issuer,
-	    .help = "the issuer that clouds trust: a public https URL that serves our keys; never changed" },
+	OIDC(issuer, .check = check_issuer,
+	    .help = "the issuer that clouds trust: a public https URL that serves our keys; never changed"),
+	OIDC(x5c_issuer, .check = check_issuer,
+	    .help = "the same for stores that read a certificate (radosgw); empty: ISSUER/x5c"),
+	{ .key = "public",
+	    .type = MF_CONF_ENUM,
+	    .at = offsetof(struct mf_cloud_conf_oidc, public),
+	    .words = publics,
+	    .def = "elsewhere",
+	    .help = "who answers at the issuer's URL: `elsewhere`, a copy (a bucket, a CDN), which is looked "
+		    "at before a "
+		    "key signs; `publisher`, ours" },
+	OIDC(listen, .check = check_address_or_none,
+	    .help = "the publisher serves the OIDC documents here, usually 0.0.0.0:8462; empty turns it off"),
+	OIDC(certificate, .check = check_path_or_none,
+	    .help = "its TLS certificate and chain, PEM; read again at a reload. Empty: in clear, on a "
+		    "loopback address only"),
+	OIDC(key, .check = check_path_or_none, .help = "the certificate's key, PEM, readable by root only"),
 };
 const struct mf_conf_schema mf_cloud_conf_oidc_schema =
     MF_CONF_SCHEMA(oidc_fields, struct mf_cloud_conf_oidc);
@@ -121,11 +143,43 @@ check_plain(const struct mf_cloud_conf_target *t, struct mf_problems *problems)
 	}
 }
 
+static bool
+is_loopback(struct mf_slice address)
+{
+	return mf_slice_starts(address, MF_SLICE_LIT("127.")) ||
+	       mf_slice_starts(address, MF_SLICE_LIT("[::1]:")) ||
+	       mf_slice_starts(address, MF_SLICE_LIT("localhost:"));
+}
+
+static void
+check_oidc(const struct mf_cloud_conf_oidc *o, struct mf_problems *problems)
+{
+	static const struct mf_place nowhere = { 0 };
+	bool listens = o->listen[0] != '\0', cert = o->certificate[0] != '\0';
+	if (o->issuer[0] == '\0' && (o->x5c_issuer[0] != '\0' || listens))
+		mf_problems_add(
+		    problems, nowhere, "`oidc` needs `issuer`: what the documents are published for");
+	if (cert != (o->key[0] != '\0'))
+		mf_problems_add(problems, nowhere, "`oidc` needs both `certificate` and `key`, or neither");
+	if (listens && !cert && !is_loopback(mf_slice_str(o->listen)))
+		mf_problems_add(problems, nowhere,
+		    "`oidc.listen` without `certificate` and `key` must be a loopback address: keys that "
+		    "clouds trust are "
+		    "not shown in clear");
+	if (o->public == MF_CLOUD_CONF_PUBLISHER && !listens)
+		mf_problems_add(problems, nowhere,
+		    "`oidc: {public: publisher}` needs `listen`: nobody would answer at the issuer's URL");
+	if (o->x5c_issuer[0] != '\0' && strcmp(mf_issuer_path(o->issuer), mf_issuer_path(o->x5c_issuer)) == 0)
+		mf_problems_add(problems, nowhere,
+		    "`oidc.x5c_issuer` needs another path than `issuer`: both are served by one publisher");
+}
+
 void
 mf_cloud_conf_check(
     const struct mf_cloud_conf_oidc *oidc, const struct mf_conf_items *targets, struct mf_problems *problems)
 {
 	const struct mf_cloud_conf_target *t = targets->v;
+	check_oidc(oidc, problems);
 	for (size_t i = 0; i < targets->n; i++) {
 		for (size_t k = 0; k < i; k++)
 			if (strcmp(t[i].name, t[k].name) == 0)

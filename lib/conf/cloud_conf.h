@@ -8,8 +8,14 @@
 
 enum mf_cloud_conf_backend { MF_CLOUD_CONF_AWS_STS, MF_CLOUD_CONF_OAUTH };
 
+/* Who answers at the issuer's URL. */
+enum mf_cloud_conf_public { MF_CLOUD_CONF_ELSEWHERE, MF_CLOUD_CONF_PUBLISHER };
+
 struct mf_cloud_conf_oidc {
-	const char *issuer; /* ""; no assertions but where a target has an issuer of its own */
+	const char *issuer;	/* ""; no assertions but where a target has an issuer of its own */
+	const char *x5c_issuer; /* "": no issuer, else never empty once loaded */
+	int public;		/* enum mf_cloud_conf_public */
+	const char *listen, *certificate, *key; /* of the publisher; listen "": it does not run */
 };
 
 /* One of cloud_targets; "" where nothing is said. Fields: CloudTarget of proto/roles.proto. */

@@ -4,9 +4,11 @@
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/listener.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "net/http_internal.h"
 #include "net/loop_internal.h"
 
 #define PAGES_MAX 8u
@@ -33,9 +35,14 @@ answer(struct evhttp_request *req, const struct mf_http_status_page *page)
 	int code = page->fill(page->ctx, &body);
 	struct evkeyvalq *head = evhttp_request_get_output_headers(req);
 	struct evbuffer *out = evhttp_request_get_output_buffer(req);
-	if (body.failed != MF_OK || evbuffer_add(out, body.p, body.n) != 0 ||
+	const char *cache = page->cache_control == NULL || code != 200 ? "no-store" : page->cache_control;
+	bool head_only = evhttp_request_get_command(req) == EVHTTP_REQ_HEAD;
+	char length[32];
+	(void)snprintf(length, sizeof(length), "%zu", body.n);
+	if (body.failed != MF_OK || (!head_only && evbuffer_add(out, body.p, body.n) != 0) ||
 	    evhttp_add_header(head, "Content-Type", page->content_type) != 0 ||
-	    evhttp_add_header(head, "Cache-Control", "no-store") != 0) {
+	    (head_only && evhttp_add_header(head, "Content-Length", length) != 0) ||
+	    evhttp_add_header(head, "Cache-Control", cache) != 0) {
 		evhttp_send_error(req, HTTP_INTERNAL, NULL);
 		return;
 	}
@@ -131,6 +138,18 @@ mf_http_status_new(struct mf_loop *l, int fd, const struct mf_http_status_page *
 	h->fd = fd;
 	*ret_h = MF_TAKE(h);
 	return MF_OK;
+}
+
+struct evhttp *
+mf_http_status_evhttp(const struct mf_http_status *h)
+{
+	return h->http;
+}
+
+struct evconnlistener *
+mf_http_status_listener(const struct mf_http_status *h)
+{
+	return h->listener;
 }
 
 void

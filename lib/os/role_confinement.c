@@ -119,6 +119,11 @@ static const struct mf_syscall_rule look_rules[] = {
 };
 GROUP(look, "look", "facts in /proc and /sys/fs/cgroup");
 
+static const struct mf_syscall_rule reads_rules[] = {
+	ALL("openat2"), ALL("openat"), ALL("open"), ALL("newfstatat"), ALL("statx"),
+};
+GROUP(reads, "read", "the files that it shows, opened anew for each request; which these are is the file system rule above");
+
 static const struct mf_syscall_rule watch_rules[] = {
 	ALL("pidfd_open"), WHEN("ioctl", "PIDFD_GET_INFO", MASK(1, 0xffff, PIDFD_GET_INFO_BITS)),
 	ALL("inotify_init1"), ALL("inotify_add_watch"), ALL("inotify_rm_watch"),
@@ -198,6 +203,7 @@ static const struct mf_rlimit_rule agent_front_limits[] = { LIMIT(NOFILE, 16384)
 #define ADDRESS_SPACE (256u * 1024u * 1024u)
 static const struct mf_rlimit_rule verifier_limits[] = { LIMIT(NOFILE, 64), LIMIT(NPROC, 0), LIMIT(CPU, 2),
 	LIMIT(AS, ADDRESS_SPACE) };
+static const struct mf_rlimit_rule publisher_limits[] = { LIMIT(NOFILE, 1024), LIMIT(NPROC, 0) };
 static const struct mf_rlimit_rule attestor_limits[] = { LIMIT(NOFILE, 32768) };
 
 static const struct mf_syscall_group *const notary_groups[] = { &runtime, &held, &waits, &links, &files,
@@ -206,6 +212,7 @@ static const struct mf_fs_rule notary_fs[] = {
 	{ "keys", MF_FS_WRITE, "sealed keys" },
 	{ "log", MF_FS_WRITE, "the log, its snapshots and heads" },
 	{ "handles", MF_FS_WRITE, "sealed secrets that revocations need" },
+	{ "public", MF_FS_WRITE, "the OIDC documents" },
 };
 const struct mf_confinement mf_confinement_notary = {
 	.role = "notary",
@@ -301,6 +308,21 @@ const struct mf_confinement mf_confinement_verifier = {
 	.rlimit_count = MF_COUNT(verifier_limits),
 };
 
+static const struct mf_syscall_group *const publisher_groups[] = { &runtime, &held, &waits, &links, &serves,
+	&tcp, &reads, NULL };
+static const struct mf_fs_rule publisher_fs[] = { { "public", MF_FS_READ, "the OIDC documents" } };
+const struct mf_confinement mf_confinement_publisher = {
+	.role = "publisher",
+	.summary = "Shows the OIDC documents to whoever asks, on a socket that was bound for it. Has no link "
+		   "to another "
+		   "role, makes no socket, writes no file, runs nothing.",
+	.groups = publisher_groups,
+	.fs = publisher_fs,
+	.fs_count = MF_COUNT(publisher_fs),
+	.rlimits = publisher_limits,
+	.rlimit_count = MF_COUNT(publisher_limits),
+};
+
 static const struct mf_syscall_group *const resolver_groups[] = { &once, &names, NULL };
 static const struct mf_fs_rule resolver_fs[] = {
 	{ "etc", MF_FS_READ, "hosts, resolv.conf, nsswitch.conf" },
@@ -321,10 +343,10 @@ const struct mf_confinement mf_confinement_resolver = {
 
 const struct mf_confinement *const mf_confinements[] = { &mf_confinement_notary, &mf_confinement_broker_front,
 	&mf_confinement_courier, &mf_confinement_agent_front, &mf_confinement_attestor,
-	&mf_confinement_verifier, &mf_confinement_resolver, NULL };
+	&mf_confinement_verifier, &mf_confinement_resolver, &mf_confinement_publisher, NULL };
 const struct mf_syscall_group *const mf_confinement_groups[] = { &runtime, &held, &waits, &links, &serves,
-	&tcp, &dials, &no_open, &files, &sqlite, &look, &watch, &peers, &keeps, &users, &handles, &once,
-	&names, NULL };
+	&tcp, &dials, &no_open, &files, &sqlite, &look, &reads, &watch, &peers, &keeps, &users, &handles,
+	&once, &names, NULL };
 
 void
 mf_confinement_print_all(struct mf_buf *to)

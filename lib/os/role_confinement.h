@@ -15,6 +15,7 @@ extern const struct mf_confinement mf_confinement_broker_front;
 extern const struct mf_confinement mf_confinement_agent_front;
 extern const struct mf_confinement mf_confinement_attestor;
 extern const struct mf_confinement mf_confinement_courier;
+extern const struct mf_confinement mf_confinement_publisher;
 extern const struct mf_confinement mf_confinement_verifier; /* a helper */
 extern const struct mf_confinement mf_confinement_resolver; /* likewise */
 

@@ -39,7 +39,7 @@ check install machine_sh 'dpkg -i /mnt/share/v1/*.deb >/mnt/share/install.log 2>
 grep -q 'mayfly-broker init --kek' share/install.log && grep -q 'join-token' share/install.log && ok install-says-what-next ||
 	fail install-says-what-next "$(cat share/install.log)"
 [ "$(machine ls /usr/libexec/mayfly)" = "$(ls "$MAYFLY_BUILD/libexec/mayfly")" ] && ok all-roles || fail all-roles "$(machine ls /usr/libexec/mayfly)"
-for u in mayfly-front mayfly-notary mayfly-verifier mayfly-courier mayfly-agent mayfly-resolver; do
+for u in mayfly-front mayfly-notary mayfly-verifier mayfly-courier mayfly-publisher mayfly-agent mayfly-resolver; do
 	says "user-$u" 'nologin$' machine getent passwd "$u"
 done
 says admin-group mayfly-admin machine getent group mayfly-admin

@@ -110,7 +110,7 @@ unused() {
 	gone() { mayfly key ls --all -o json | json 'any(k["id"] == "'"$old"'" and k["state"] == "gone" for k in d["items"])' | grep -qx true; }
 	poll 120 gone && is active "$1" && ! is prepared "$1"
 }
-for use in jwt-svid-rs256 jwt-assertion-es256; do check "unused-$use" unused $use; done
+for use in jwt-svid-rs256 jwt-selfserve-es256; do check "unused-$use" unused $use; done
 poll 120 fetch_ok
 [ "$(kid f)" = "$(key active id)" ] && ok signed-by-the-active-one || fail signed-by-the-active-one "$(kid f)"
 # ... and while a key is being made: prepared, or not at all.

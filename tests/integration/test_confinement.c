@@ -353,6 +353,35 @@ test_verifier(void **state)
 	mf_probe_run(&mf_confinement_verifier, p, MF_COUNT(p));
 }
 
+/* It reads what is published, answers on the socket it was given, and that is all. */
+static void
+test_publisher(void **state)
+{
+	MF_UNUSED(state);
+	if (mf_probe_skip_instrumented())
+		return;
+	const struct mf_confinement *c = &mf_confinement_publisher;
+	int no = landlock_says(1, EACCES, WORKS);
+	const struct probe p[] = {
+		{ "/etc/passwd", mf_try_passwd, O_RDONLY, no, NULL },
+		{ "a file beside", mf_try_neighbour, O_RDONLY, no, NULL },
+		{ "socket inet", mf_try_socket, SOCK(AF_INET, SOCK_STREAM), KILLED, "socket" },
+		{ "socket unix", mf_try_socket, SOCK(AF_UNIX, SOCK_STREAM), KILLED, "socket" },
+		{ "connect", mf_try_connect_held, 0, KILLED, NULL },
+		{ "unlinkat", mf_raw, SYS_unlinkat, KILLED, NULL },
+		{ "renameat2", mf_raw, SYS_renameat2, KILLED, NULL },
+		{ "mkdirat", mf_raw, SYS_mkdirat, KILLED, NULL },
+		{ "fchmod", mf_raw, SYS_fchmod, KILLED, NULL },
+		{ "execveat", mf_raw, SYS_execveat, KILLED, NULL },
+		{ "kill", mf_raw, SYS_kill, KILLED, NULL },
+		{ "ptrace", mf_raw, SYS_ptrace, KILLED, NULL },
+		{ "pidfd_open", mf_raw, SYS_pidfd_open, KILLED, NULL },
+		{ "executable pages", mf_try_exec_pages, 0, KILLED, "mmap" },
+		{ "code made at run time", mf_try_make_executable, 0, KILLED, "mprotect" },
+	};
+	mf_probe_run(c, p, MF_COUNT(p));
+}
+
 /* It may read what libc reads, and ask; it writes nothing, runs nothing, and reaches no socket of this machine. */
 static void
 test_resolver(void **state)
@@ -500,6 +529,7 @@ main(void)
 		cmocka_unit_test(test_broker_front), cmocka_unit_test(test_agent_front),
 		cmocka_unit_test(test_attestor), cmocka_unit_test(test_verifier),
 		cmocka_unit_test(test_resolver), cmocka_unit_test(test_courier),
-		cmocka_unit_test(test_refuses_root), cmocka_unit_test(test_refuses_threads) };
+		cmocka_unit_test(test_publisher), cmocka_unit_test(test_refuses_root),
+		cmocka_unit_test(test_refuses_threads) };
 	return cmocka_run_group_tests_name("confinement", tests, mf_probe_setup, mf_probe_teardown);
 }

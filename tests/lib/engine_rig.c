@@ -199,11 +199,7 @@ static const struct mf_engine_ops ops = {
 	.removal_kept = op_removal_kept,
 	.removal_settled = op_removal_settled,
 	.removal_recorded = op_removal_settled,
-	.make_key = mf_rig_op_make_key,
-	.forget_key = mf_rig_op_forget_key,
-	.publish = mf_rig_op_publish,
-	.jwt_bundle = mf_rig_op_jwt_bundle,
-	.distrusted = mf_rig_op_distrusted,
+	MF_RIG_KEY_OPS,
 	.event = op_event,
 	.ask_policy = mf_rig_asked,
 };
@@ -384,6 +380,7 @@ mf_rig_free(struct rig *r)
 		mayfly__roles__v1__admin_reply__free_unpacked(r->reply, NULL);
 	free(r->log);
 	free(r->jwt_bundle);
+	free(r->oidc_jwks);
 	free(r->downs);
 	free(r);
 }

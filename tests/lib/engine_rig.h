@@ -55,11 +55,15 @@ struct rig {
 	size_t bundle_certs, distrusted_n;
 	uint64_t jwt_number; /* of the JWT bundle as it is out */
 	char *jwt_bundle;
-	bool features;	 /* nodes say in Hello what they can */
-	bool scheduled;	 /* CA keys follow the schedule; before the engine is made */
-	char said[1024]; /* events of policy, one after another */
-	size_t asked;	 /* how often the supervisor was asked for the policy file */
-	bool lean;	 /* for benches: records and answers are counted, neither kept nor looked at */
+	uint64_t oidc_number, oidc_revision; /* of the OIDC documents as they were given out last */
+	char *oidc_jwks, oidc_x5c[MF_KEY_ID_MAX];
+	uint64_t fetch_id; /* the courier was asked to read the issuer; 0: it was not */
+	bool oidc_hold;	   /* they do not reach the disk */
+	bool features;	   /* nodes say in Hello what they can */
+	bool scheduled;	   /* CA keys follow the schedule; before the engine is made */
+	char said[1024];   /* events of policy, one after another */
+	size_t asked;	   /* how often the supervisor was asked for the policy file */
+	bool lean;	   /* for benches: records and answers are counted, neither kept nor looked at */
 	size_t sent;
 	struct rig_cloud *cloud; /* engine_rig_cloud.h; NULL: no courier */
 	bool may_break, broken;	 /* unless it may, a broken engine fails the test */
@@ -145,6 +149,10 @@ struct mf_jws_key *mf_rig_jwt_key(const char *kid); /* a reference, of any of th
 void mf_rig_free_spares(void);
 void mf_rig_first_keys(struct mf_engine_conf *c);
 void mf_rig_op_jwt_bundle(void *ctx, uint64_t number, struct mf_slice jwks);
+bool mf_rig_op_fetch_issuer(void *ctx, uint64_t fetch_id);
+/* Engines that are made now look at this issuer; NULL: at none. */
+extern const char *mf_rig_watch_issuer;
+void mf_rig_op_oidc(void *ctx, const struct mf_oidc_set *set);
 void mf_rig_op_make_key(void *ctx, const struct mf_key_order *order);
 void mf_rig_op_forget_key(void *ctx, const char *use, const char *id);
 void mf_rig_op_publish(void *ctx, uint64_t number, struct mf_slice bundle_der);
@@ -159,6 +167,10 @@ extern struct mf_jws_key *mf_rig_assertion_key;
 void mf_rig_op_server_certificate(void *ctx, struct mf_slice chain, int64_t not_after);
 
 void mf_rig_op_distrusted(void *ctx, struct mf_slice ids);
+#define MF_RIG_KEY_OPS                                                                                      \
+	.make_key = mf_rig_op_make_key, .forget_key = mf_rig_op_forget_key, .publish = mf_rig_op_publish,   \
+	.jwt_bundle = mf_rig_op_jwt_bundle, .oidc = mf_rig_op_oidc, .fetch_issuer = mf_rig_op_fetch_issuer, \
+	.distrusted = mf_rig_op_distrusted
 
 #define RIG_FIRST_CA "0000000000000000000000000000000000000001"
 #define RIG_BOOT "11111111-1111-4111-8111-111111111111"

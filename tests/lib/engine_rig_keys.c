@@ -69,6 +69,33 @@ mf_rig_op_jwt_bundle(void *ctx, uint64_t number, struct mf_slice jwks)
 	r->jwt_number = number;
 }
 
+const char *mf_rig_watch_issuer;
+
+bool
+mf_rig_op_fetch_issuer(void *ctx, uint64_t fetch_id)
+{
+	((struct rig *)ctx)->fetch_id = fetch_id;
+	return true;
+}
+
+/* What is published is in the durable log, and answered like a disk would. */
+void
+mf_rig_op_oidc(void *ctx, const struct mf_oidc_set *set)
+{
+	struct rig *r = ctx;
+	struct mf_state *st = mf_rig_replay(r, (size_t)r->durable);
+	assert_true(mf_state_bundle(st, MF_KEY_IN_OIDC) >= set->number);
+	assert_true(set->revision < r->durable && set->number >= r->oidc_number);
+	mf_state_free(st);
+	free(r->oidc_jwks);
+	r->oidc_jwks = mf_slice_dup_str(set->jwks);
+	(void)snprintf(r->oidc_x5c, sizeof(r->oidc_x5c), "%s", set->x5c);
+	r->oidc_number = set->number;
+	r->oidc_revision = set->revision;
+	if (!r->oidc_hold && r->e != NULL)
+		mf_engine_oidc_written(r->e, set->number);
+}
+
 /* ---- JWT keys: real ones, which tokens are signed with ---- */
 
 struct mf_jws_key *mf_rig_jwt_keys[2];
@@ -112,6 +139,7 @@ mf_rig_first_keys(struct mf_engine_conf *c)
 	static const char *const uses[] = { MF_KEY_USE_JWT_ES256, MF_KEY_USE_JWT_RS256,
 		"jwt-assertion-rs256" };
 	struct mf_jws_key *const keys[] = { mf_rig_jwt_keys[0], mf_rig_jwt_keys[1], mf_rig_assertion_key };
+	c->watch_issuer = mf_rig_watch_issuer;
 	c->first[c->first_n++] = (struct mf_key_made) { .use = mf_key_use_find(MF_SLICE_LIT(MF_KEY_USE_X509)),
 		.id = RIG_FIRST_CA,
 		.certificate = mf_slice(mf_rig_first_der, sizeof(mf_rig_first_der)),

@@ -119,6 +119,56 @@ test_bad_bytes_end_the_link_only(void **state)
 	}
 }
 
+struct heard {
+	size_t n;
+	uint64_t fetch_id;
+};
+
+static void
+hear(void *ctx, const Mayfly__Roles__V1__CloudFetchResult *r)
+{
+	struct heard *h = ctx;
+	h->n++;
+	h->fetch_id = r->fetch_id;
+}
+
+/* The question goes out when there is a courier, and what it read comes back; without one that is said. */
+static void
+test_fetch(void **state)
+{
+	MF_UNUSED(state);
+	struct heard h = { 0 };
+	struct mf_packet got;
+	struct pair p = connected();
+	Mayfly__Roles__V1__CloudFetchResult r = MAYFLY__ROLES__V1__CLOUD_FETCH_RESULT__INIT;
+	assert_false(mf_courier_link_fetch(p.l, 3, "https://oidc.example.org/td1"));
+	hello(&p, "build");
+	r.fetch_id = 3;
+	say(&p, MF_MSG_CLOUD_FETCH_RESULT, &r.base);
+	assert_int_equal(mf_courier_link_unasked(p.l), 1); /* nobody listens yet */
+	mf_courier_link_on_fetched(p.l, hear, &h);
+	for (unsigned i = 0; i < 2; i++) {
+		const char *issuer = i == 0 ? "https://oidc.example.org/td1" : "http://127.0.0.1:8462/td1";
+		assert_true(mf_courier_link_fetch(p.l, 4 + i, issuer));
+		mf_courier_link_write(p.l);
+		assert_int_equal(mf_seqpacket_recv(p.courier, &got, NULL), MF_OK);
+		assert_int_equal(got.type, MF_MSG_CLOUD_FETCH_REQUEST);
+		Mayfly__Roles__V1__CloudFetchRequest *q =
+		    mayfly__roles__v1__cloud_fetch_request__unpack(NULL, got.payload.n, got.payload.p);
+		assert_non_null(q);
+		assert_int_equal(q->fetch_id, 4 + i);
+		assert_string_equal(q->issuer, issuer);
+		assert_int_equal(q->loopback, i == 1);
+		assert_true(q->timeout_ms > 0);
+		mayfly__roles__v1__cloud_fetch_request__free_unpacked(q, NULL);
+	}
+	r.fetch_id = 5;
+	say(&p, MF_MSG_CLOUD_FETCH_RESULT, &r.base);
+	assert_int_equal(h.n, 1);
+	assert_int_equal(h.fetch_id, 5);
+	done(&p);
+}
+
 int
 main(void)
 {
@@ -127,6 +177,7 @@ main(void)
 		cmocka_unit_test(test_other_build_is_refused),
 		cmocka_unit_test(test_unasked_results_are_dropped),
 		cmocka_unit_test(test_bad_bytes_end_the_link_only),
+		cmocka_unit_test(test_fetch),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -415,7 +415,7 @@ test_unpublished(void **state)
 {
 	MF_UNUSED(state);
 	struct job j;
-	static const char use[] = "jwt-assertion-es256", rsa[] = "jwt-selfserve-rs256";
+	static const char use[] = "jwt-selfserve-es256", rsa[] = "jwt-selfserve-rs256";
 	struct rig *r = mf_rig_new();
 	r->features = true;
 	begin(r, &j, 1, 1);

@@ -34,7 +34,7 @@ test_init_makes_three_sets(void **state)
 	mf_store_kit_init(&k);
 	const struct mf_jwt_keys *keys = k.keys->jwt;
 	assert_int_equal(count(keys, MF_JWT_SVID), 2);
-	assert_int_equal(count(keys, MF_JWT_ASSERTION), 1);
+	assert_int_equal(count(keys, MF_JWT_ASSERTION), 2);
 	assert_int_equal(count(keys, MF_JWT_SELFSERVE), 1);
 	const struct mf_jwt_key *es = mf_jwt_keys_next(keys, MF_JWT_SVID, NULL);
 	assert_int_equal(es->alg, MF_JWS_ES256);
@@ -73,7 +73,9 @@ test_uses(void **state)
 			continue;
 		}
 		assert_int_equal(set == MF_JWT_SVID, use->bundle == MF_KEY_IN_JWT);
-		assert_int_equal(needed, set == MF_JWT_SVID || alg == MF_JWS_ES256);
+		assert_int_equal(set == MF_JWT_ASSERTION, use->bundle == MF_KEY_IN_OIDC);
+		assert_string_equal(use->alg, alg == MF_JWS_ES256 ? "ES256" : "RS256");
+		assert_int_equal(needed, set != MF_JWT_SELFSERVE || alg == MF_JWS_ES256);
 		seen |= 1u << (2 * (unsigned)set + (alg == MF_JWS_RS256));
 	}
 	assert_int_equal(seen, 0x3f);

@@ -116,11 +116,11 @@ test_init(void **state)
 	struct mf_err err = { 0 };
 	open_world(&w);
 	assert_int_equal(start(&w, &err), MF_OK);
-	assert_int_equal(w.n, 5); /* the CA, two of svid, one of each other set */
+	assert_int_equal(w.n, 6); /* the CA, two of svid, two of assertion, one of selfserve */
 	assert_int_equal(files_of(&w, "jwt-svid"), 2);
 	assert_string_equal(
 	    of(&w, MF_KEY_USE_JWT_ES256)->id, mf_jwt_keys_next(w.jwt, MF_JWT_SVID, NULL)->kid);
-	assert_null(of(&w, "jwt-assertion-rs256"));
+	assert_null(of(&w, "jwt-selfserve-rs256"));
 	for (size_t i = 0; i < w.n; i++)
 		record(&w, &w.first[i], true);
 	assert_int_equal(start(&w, &err), MF_OK);
@@ -137,12 +137,12 @@ test_older_directory(void **state)
 	struct mf_err err = { 0 };
 	char kid[MF_KEY_ID_MAX];
 	static const char *const files[] = { "jwt-svid.1.key", "jwt-svid.2.key", "jwt-assertion.1.key",
-		"jwt-selfserve.1.key" };
+		"jwt-assertion.2.key", "jwt-selfserve.1.key" };
 	open_world(&w);
 	for (size_t i = 0; i < MF_COUNT(files); i++)
 		assert_int_equal(unlinkat(w.k.keys_fd, files[i], 0), 0);
 	assert_int_equal(start(&w, &err), MF_OK);
-	assert_int_equal(w.n, 5);
+	assert_int_equal(w.n, 6);
 	(void)snprintf(kid, sizeof(kid), "%s", of(&w, MF_KEY_USE_JWT_ES256)->id);
 	/* It died before a record: the next start has the same. */
 	assert_int_equal(start(&w, &err), MF_OK);
@@ -173,6 +173,10 @@ test_lookup(void **state)
 	assert_non_null(k);
 	assert_int_equal(mf_jws_key_alg(k), MF_JWS_RS256);
 	assert_null(mf_key_files_jwt(w.files, of(&w, "jwt-assertion-es256")->id));
+	MF_AUTO(mf_jws_key_free)
+	struct mf_jws_key *a = mf_key_files_assertion(w.files, of(&w, MF_KEY_USE_ASSERTION_RS256)->id);
+	assert_true(a != NULL && mf_jws_key_alg(a) == MF_JWS_RS256);
+	assert_null(mf_key_files_assertion(w.files, of(&w, MF_KEY_USE_JWT_RS256)->id));
 	close_world(&w);
 }
 

@@ -239,8 +239,8 @@ test_http_status(void **state)
 	int fd = -1;
 	struct sockaddr_in sa;
 	socklen_t n = sizeof(sa);
-	const struct mf_http_status_page pages[] = { { "/healthz", "text/plain", fill_ok, NULL },
-		{ "/readyz", "text/plain", fill_bad, NULL } };
+	const struct mf_http_status_page pages[] = { { "/healthz", "text/plain", NULL, fill_ok, NULL },
+		{ "/readyz", "text/plain", NULL, fill_bad, NULL } };
 	assert_int_equal(mf_loop_new(&l, &err), MF_OK);
 	assert_int_equal(mf_net_listen_tcp("127.0.0.1", 0, &fd, &err), MF_OK);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &n), 0);

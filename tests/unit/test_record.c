@@ -194,6 +194,7 @@ static const struct {
 	{ "last_exp", MF_RN_LAST_EXP },
 	{ "nbf", MF_RN_NBF },
 	{ "of", MF_RN_OF },
+	{ "oidc_bundle", MF_RN_OIDC_BUNDLE },
 	{ "owner", MF_RN_OWNER },
 	{ "previous.size", MF_RN_PREVIOUS_SIZE },
 	{ "rules", MF_RN_RULES },
