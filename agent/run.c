@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/cloud_socket.h"
 #include "base/text.h"
 #include "codec/join_token.h"
 #include "os/build_id.h"
@@ -71,6 +72,33 @@ give_dir(struct agent *a, int parent, const char *name, struct mf_err *err)
 	return give(a, ATTESTOR, name, fd, err);
 }
 
+/* Without it jobs have no SDK endpoint; everything else is as it is. */
+static enum mf_status
+give_cloud(struct agent *a, int run_fd, struct mf_err *err)
+{
+	struct mf_cloud_socket s = { .listen_fd = -1, .key_fd = -1, .diag_fd = -1 };
+	struct mf_err why = { 0 };
+	int kept = mf_notify_listen_fd("cloud");
+	if (mf_cloud_socket_open(run_fd, kept, &s, &why) != MF_OK) {
+		mf_jlog_err(MF_LOG_WARN, "cloud.no_endpoint", "jobs find no cloud endpoint here", &why);
+		return MF_OK;
+	}
+	/* Over our own restarts and upgrades, too: who asks meanwhile waits. */
+	if (kept < 0 && mf_notify_keep_fd("cloud", s.listen_fd, &why) != MF_OK)
+		mf_jlog_err(MF_LOG_WARN, "cloud.not_kept",
+		    "the cloud endpoint's socket is not kept over restarts", &why);
+	enum mf_status st = give(a, FRONT, "cloud", s.listen_fd, err);
+	if (st == MF_OK)
+		st = give(a, FRONT, "cloud-key", s.key_fd, err);
+	else
+		(void)close(s.key_fd);
+	if (st == MF_OK)
+		st = give(a, FRONT, "cloud-diag", s.diag_fd, err);
+	else
+		(void)close(s.diag_fd);
+	return st;
+}
+
 static enum mf_status
 open_dirs(struct agent *a, struct mf_err *err)
 {
@@ -80,6 +108,7 @@ open_dirs(struct agent *a, struct mf_err *err)
 		return MF_FAIL(err, MF_E_EXISTS, "another mayfly-agent runs on %s", a->conf->state_dir);
 	MF_TRY(give_dir(a, a->state_fd, "state", err));
 	MF_TRY(mf_dir_open(a->conf->run_dir, true, geteuid(), getegid(), 0755, &run, err));
+	MF_TRY(give_cloud(a, run, err));
 	return give_dir(a, run, "run", err);
 }
 

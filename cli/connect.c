@@ -41,6 +41,12 @@ const struct mf_grpc_method mf_cli_explain = { .path = JOBS("Explain"),
 const struct mf_grpc_method mf_cli_who_am_i = { .path = JOBS("WhoAmI"),
 	.request = &mayfly__job__v1__who_am_irequest__descriptor,
 	.response = &mayfly__job__v1__who_am_iresponse__descriptor };
+const struct mf_grpc_method mf_cli_cloud_token = { .path = JOBS("GetCloudToken"),
+	.request = &mayfly__job__v1__get_cloud_token_request__descriptor,
+	.response = &mayfly__job__v1__get_cloud_token_response__descriptor };
+const struct mf_grpc_method mf_cli_cloud_environment = { .path = JOBS("GetCloudEnvironment"),
+	.request = &mayfly__job__v1__get_cloud_environment_request__descriptor,
+	.response = &mayfly__job__v1__cloud_environment__descriptor };
 const struct mf_grpc_method mf_cli_job_bundle = { .path = JOBS("GetBundle"),
 	.request = &mayfly__job__v1__get_bundle_request__descriptor,
 	.response = &mayfly__job__v1__get_bundle_response__descriptor };

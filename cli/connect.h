@@ -12,7 +12,7 @@
 /* Client's side of proto/{workload,job,admin}.proto. */
 extern const struct mf_grpc_method mf_cli_fetch_x509_svid, mf_cli_fetch_x509_bundles, mf_cli_fetch_jwt_svid,
     mf_cli_fetch_jwt_bundles, mf_cli_validate_jwt_svid, mf_cli_job_start, mf_cli_who_am_i, mf_cli_explain,
-    mf_cli_job_bundle;
+    mf_cli_job_bundle, mf_cli_cloud_token, mf_cli_cloud_environment;
 extern const struct mf_grpc_method mf_cli_get_status, mf_cli_list_jobs, mf_cli_get_job, mf_cli_end_job,
     mf_cli_revoke, mf_cli_unfreeze_method, mf_cli_list_freezes, mf_cli_list_nodes, mf_cli_create_join_token,
     mf_cli_evict_node, mf_cli_get_node, mf_cli_readmit_node, mf_cli_extend_job, mf_cli_list_credentials,

@@ -9,12 +9,15 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "cli/cloud_files.h"
 #include "cli/connect.h"
 #include "cli/launch_child.h"
 #include "job.pb-c.h"
 
 /* Passed on to the command. SIGTSTP and its like stay what they are: a terminal sends them to both of us. */
 static const int passed_on[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH };
+
+#define TOKENS_MS 10000u /* how long the command waits for its bearer tokens */
 
 struct launch {
 	struct mf_cli *c;
@@ -30,6 +33,11 @@ struct launch {
 	int aborted_by; /* a signal that came before the command ran */
 	bool main_gone;
 	int main_status; /* of wait(2) */
+	/* its cloud grants */
+	struct mf_cloud_files files;
+	struct mf_buf env; /* for mf_launch_child_go */
+	size_t awaited;	   /* files whose token has yet to come */
+	uint64_t granted_ms;
 };
 
 /* --- what the agent says --- */
@@ -64,6 +72,43 @@ make_child(struct launch *l, const Mayfly__Job__V1__Created *m, struct mf_err *e
 	return mf_grpc_sync_send(l->st, &req.base, err);
 }
 
+/* The files are there before the command is. Without a place for them it goes on, and is told so. */
+static void
+take_cloud(struct launch *l, const Mayfly__Job__V1__CloudEnvironment *e)
+{
+	struct mf_err err = { 0 };
+	if (e == NULL || e->n_set == 0 || l->files.dir >= 0)
+		return;
+	enum mf_status s = mf_cloud_files_open(&l->files, &err);
+	if (s == MF_OK)
+		s = mf_cloud_files_take(&l->files, e, &l->env, &err);
+	if (s != MF_OK) {
+		mf_cli_note(l->c, "mayfly: no cloud credentials for the command: %s", err.msg);
+		mf_buf_reset(&l->env);
+		return;
+	}
+	for (size_t k = 0; k < e->n_files; k++)
+		l->awaited += e->files[k]->body.len == 0;
+}
+
+static void
+take_news(struct launch *l, const Mayfly__Job__V1__CloudNews *m)
+{
+	struct mf_err err = { 0 };
+	if (l->files.dir >= 0 && m->file[0] != '\0') {
+		if (l->awaited > 0)
+			l->awaited--;
+		if (m->body.len == 0)
+			mf_cloud_files_remove(&l->files, m->file);
+		else if (mf_cloud_files_write(
+			     &l->files, m->file, mf_slice(m->body.data, m->body.len), &err) != MF_OK)
+			mf_cli_note(l->c, "mayfly: the token of cloud grant %s: %s", m->grant, err.msg);
+	}
+	if (m->ended && !l->ended && !l->main_gone)
+		mf_cli_note(l->c, "mayfly: cloud grant %s %s: %s", m->grant,
+		    m->may_come_again ? "has no token now" : "is over", m->reason);
+}
+
 static enum mf_status
 take_granted(struct launch *l, const Mayfly__Job__V1__Granted *m, struct mf_err *err)
 {
@@ -71,8 +116,11 @@ take_granted(struct launch *l, const Mayfly__Job__V1__Granted *m, struct mf_err 
 	if (n == 0 || n >= sizeof(l->job_id))
 		return MF_FAIL(
 		    err, MF_E_INVALID, "the agent granted a job without a name: is it of another release?");
-	if (!l->running)
+	if (!l->running) {
 		memcpy(l->job_id, m->job_id, n + 1);
+		take_cloud(l, m->cloud);
+		l->granted_ms = mf_now().mono_ms;
+	}
 	l->granted = true;
 	return MF_OK;
 }
@@ -102,6 +150,9 @@ take(struct launch *l, const Mayfly__Job__V1__StartEvent *m, struct mf_err *err)
 		return take_granted(l, m->granted, err);
 	case MAYFLY__JOB__V1__START_EVENT__BODY_REFUSED:
 		return take_refused(l, m->refused, err);
+	case MAYFLY__JOB__V1__START_EVENT__BODY_CLOUD_NEWS:
+		take_news(l, m->cloud_news);
+		return MF_OK;
 	case MAYFLY__JOB__V1__START_EVENT__BODY_ENDED:
 		if (!l->running)
 			return MF_FAIL(
@@ -218,7 +269,8 @@ until_granted(struct launch *l, struct mf_err *err)
 			return MF_FAIL(
 			    err, MF_E_UNAVAILABLE, "the agent ended the start of the job without a reason");
 		MF_TRY(s);
-		if (l->placed && l->granted)
+		bool tokens = l->awaited == 0 || mf_now().mono_ms >= l->granted_ms + TOKENS_MS;
+		if (l->placed && l->granted && tokens)
 			return MF_OK;
 		if (l->aborted_by != 0)
 			return MF_FAIL(err, MF_E_STATE, "interrupted before the command was started");
@@ -229,7 +281,9 @@ until_granted(struct launch *l, struct mf_err *err)
 			return MF_FAIL(err, MF_E_DEADLINE,
 			    "the agent did not grant an identity in time (`mayfly doctor` says what it waits "
 			    "for)");
-		wait_for_something(l, deadline);
+		wait_for_something(l, l->granted && l->granted_ms + TOKENS_MS < deadline
+					  ? l->granted_ms + TOKENS_MS
+					  : deadline);
 	}
 }
 
@@ -301,7 +355,10 @@ run(struct launch *l)
 		return l->aborted_by != 0 ? 128 + l->aborted_by : MF_EXIT_RUN_FAILED;
 	}
 	l->running = true;
-	if (mf_launch_child_go(&l->child, l->job_id, &err) != MF_OK) {
+	if (l->awaited > 0)
+		mf_cli_note(
+		    l->c, "mayfly: %zu cloud tokens have not come yet; their files come later", l->awaited);
+	if (mf_launch_child_go(&l->child, l->job_id, mf_buf_slice(&l->env), &err) != MF_OK) {
 		(void)mf_cli_fail(l->c, &err);
 		return MF_EXIT_RUN_FAILED;
 	}
@@ -315,8 +372,13 @@ run(struct launch *l)
 int
 mf_launch(struct mf_cli *c, struct mf_grpc_sync *agent, const struct mf_launch_spec *spec)
 {
-	struct launch l = { .c = c, .spec = spec, .agent = agent, .child = { .go_fd = -1, .errno_fd = -1 } };
+	struct launch l = { .c = c,
+		.spec = spec,
+		.agent = agent,
+		.child = { .go_fd = -1, .errno_fd = -1 },
+		.files = MF_CLOUD_FILES_NONE };
 	sigset_t set;
+	mf_buf_init(&l.env, MF_LAUNCH_ENV_MAX);
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGCHLD);
 	for (size_t i = 0; i < MF_COUNT(passed_on); i++)
@@ -328,6 +390,8 @@ mf_launch(struct mf_cli *c, struct mf_grpc_sync *agent, const struct mf_launch_s
 		rc = run(&l);
 	else
 		mf_cli_note(c, "mayfly: no descriptor for signals: too many open files?");
+	mf_cloud_files_clear(&l.files);
+	mf_buf_fini(&l.env);
 	mf_launch_child_fini(&l.child);
 	mf_grpc_sync_stream_free(l.st);
 	if (l.signals >= 0)

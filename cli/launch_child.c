@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "cli/cli.h"
 
 #ifndef CLONE_INTO_CGROUP
@@ -45,18 +46,41 @@ read_to_end(int fd, char *to, size_t max)
 	return (ssize_t)at;
 }
 
+/* ${told}: the job's name and what is to be changed in the environment, as mf_launch_child_go wrote them. */
+static bool
+take_environment(const char *told, size_t n)
+{
+	bool good = setenv("MAYFLY_JOB", told, 1) == 0;
+	for (size_t at = strlen(told) + 1; good && at < n; at += strlen(told + at) + 1) {
+		const char *entry = told + at, *is = strchr(entry, '=');
+		if (is == NULL) {
+			good = unsetenv(entry) == 0;
+			continue;
+		}
+		char name[256];
+		good = (size_t)(is - entry) < sizeof(name);
+		if (good) {
+			memcpy(name, entry, (size_t)(is - entry));
+			name[is - entry] = '\0';
+			good = setenv(name, is + 1, 1) == 0;
+		}
+	}
+	return good;
+}
+
 /* Everything here runs in the child: no return, no stdio that the parent's buffers would leave by. */
 static _Noreturn void
 child(const struct mf_child_spec *spec, int go, int tell)
 {
-	char job[256], uri[4096];
-	ssize_t n = read_to_end(go, job, sizeof(job) - 1);
+	static char told[256 + MF_LAUNCH_ENV_MAX];
+	char uri[4096];
+	ssize_t n = read_to_end(go, told, sizeof(told) - 1);
 	int len = snprintf(uri, sizeof(uri), "unix://%s", spec->socket_path);
 	if (n <= 0 || len < 0 || (size_t)len >= sizeof(uri))
 		_exit(MF_EXIT_RUN_FAILED); /* the runner gave up, and has said why */
-	job[n] = '\0';
+	told[n] = '\0';
 	int e = ENOMEM;
-	if (setenv("MAYFLY_JOB", job, 1) == 0 && setenv("SPIFFE_ENDPOINT_SOCKET", uri, 1) == 0 &&
+	if (take_environment(told, (size_t)n) && setenv("SPIFFE_ENDPOINT_SOCKET", uri, 1) == 0 &&
 	    sigprocmask(SIG_SETMASK, spec->mask, NULL) == 0) {
 		(void)execvp(spec->argv[0], spec->argv);
 		e = errno;
@@ -106,13 +130,23 @@ mf_launch_child_new(
 }
 
 enum mf_status
-mf_launch_child_go(struct mf_launch_child *c, const char *job_id, struct mf_err *err)
+mf_launch_child_go(struct mf_launch_child *c, const char *job_id, struct mf_slice env, struct mf_err *err)
 {
-	size_t n = strlen(job_id);
-	/* Shorter than PIPE_BUF: whole or not at all. */
-	ssize_t w = n == 0 || n > 200 ? -1 : write(c->go_fd, job_id, n);
+	MF_AUTO_IN(mf_buf_fini) struct mf_buf b;
+	size_t n = strlen(job_id), at = 0;
+	mf_buf_init(&b, 256 + MF_LAUNCH_ENV_MAX);
+	if (n > 0 && n <= 200)
+		mf_buf_put(&b, job_id, n + 1);
+	mf_buf_put_slice(&b, env);
+	ssize_t w = mf_buf_check(&b, NULL) == MF_OK && b.n > 0 ? 0 : -1;
+	while (w >= 0 && at < b.n) {
+		w = write(c->go_fd, b.p + at, b.n - at);
+		if (w < 0 && errno == EINTR)
+			w = 0;
+		at += w > 0 ? (size_t)w : 0;
+	}
 	close_fd(&c->go_fd);
-	if (w != (ssize_t)n)
+	if (w < 0)
 		return MF_FAIL(err, MF_E_IO, "the command was gone before it could start");
 	return MF_OK;
 }

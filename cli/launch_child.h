@@ -7,7 +7,7 @@
 #include <signal.h>
 #include <sys/types.h>
 
-#include "base/err.h"
+#include "base/slice.h"
 
 struct mf_launch_child {
 	pid_t pid;    /* 0: none */
@@ -28,9 +28,13 @@ struct mf_child_spec {
  */
 MF_NODISCARD enum mf_status mf_launch_child_new(
     const struct mf_child_spec *spec, struct mf_launch_child *ret_c, bool *ret_born, struct mf_err *err);
-/* Let it go as job ${job_id}. */
+#define MF_LAUNCH_ENV_MAX 65536u /* bytes of ${env} */
+/*
+ * Let it go as job ${job_id}. ${env}: what is to be changed in its environment, each with a NUL after it: "NAME=VALUE" sets,
+ * "NAME" unsets.
+ */
 MF_NODISCARD enum mf_status
-mf_launch_child_go(struct mf_launch_child *c, const char *job_id, struct mf_err *err);
+mf_launch_child_go(struct mf_launch_child *c, const char *job_id, struct mf_slice env, struct mf_err *err);
 /* Waits for the exec: 0, or its errno. */
 int mf_launch_child_exec_errno(struct mf_launch_child *c);
 /* Close what is open; a child that was not let go ends by that. */

@@ -58,6 +58,10 @@ static const struct mf_cli_opt job_end_opts[] = {
 	{ "reason", 'r', "R", "why: stands in the record" },
 	{ 0 },
 };
+static const struct mf_cli_opt token_get_opts[] = {
+	{ "output", 'o', "F", "token (default; of a bearer), env, credential-process, json" },
+	{ 0 },
+};
 static const struct mf_cli_opt job_extend_opts[] = {
 	{ "by", 0, "D", "so much later than its deadline: 2h, 3d" },
 	{ "until", 0, "T", "at this time: 2026-11-22T19:37:00Z" },
@@ -179,8 +183,15 @@ const struct mf_cli_verb mf_cli_verbs[] = {
 	    "Inside a job the agent answers, elsewhere the broker's admin socket; jwks and spiffe need a "
 	    "job.",
 	    bundle_opts, 0, 0, AGENT, mf_cli_bundle_show },
-	{ MF_CLI_JOBS, NULL, "env", "", "export lines for a shell: eval \"$(mayfly env)\"", NULL, NULL, 0, 0,
-	    AGENT, mf_cli_env },
+	{ MF_CLI_JOBS, NULL, "env", "", "export lines for a shell: eval \"$(mayfly env)\"",
+	    "With cloud grants: what their SDKs read too, and files for it in a directory of this user's.",
+	    NULL, 0, 0, AGENT, mf_cli_env },
+	{ MF_CLI_JOBS, "token", "get", "[GRANT]", "a cloud token of this job",
+	    "Without GRANT: of the only one. `-o credential-process` is what AWS configuration files call "
+	    "credential_process.",
+	    token_get_opts, 0, 1, AGENT, mf_cli_token_get },
+	{ MF_CLI_JOBS, "token", "ls", "", "the cloud grants of this job", NULL, NULL, 0, 0,
+	    AGENT | MF_CLI_JSON, mf_cli_token_ls },
 
 	{ MF_CLI_OPERATORS, "job", "ls", "[J]", "jobs; with J those whose key or id begins so", NULL,
 	    job_ls_opts, 0, 1, MF_CLI_ADMIN | MF_CLI_JSON, mf_cli_job_ls },

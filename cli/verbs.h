@@ -10,6 +10,8 @@ MF_NODISCARD enum mf_status mf_cli_read_manifest(const char *path, struct mf_buf
 int mf_cli_run(struct mf_cli *c);
 int mf_cli_whoami(struct mf_cli *c);
 int mf_cli_why(struct mf_cli *c);
+int mf_cli_token_get(struct mf_cli *c);
+int mf_cli_token_ls(struct mf_cli *c);
 int mf_cli_env(struct mf_cli *c);
 int mf_cli_svid_fetch(struct mf_cli *c);
 int mf_cli_svid_watch(struct mf_cli *c);

@@ -1,4 +1,4 @@
-/* whoami: who the agent says that we are, what we may have, for how long, and why not more. And `env`. */
+/* whoami: who the agent says that we are, what we may have, for how long, and why not more. And `token ls`. */
 #include <stdlib.h>
 
 #include "cli/connect.h"
@@ -8,6 +8,7 @@
 
 typedef Mayfly__Job__V1__WhoAmIResponse who;
 typedef Mayfly__Job__V1__Identity identity;
+typedef Mayfly__Job__V1__CloudState cloud_state;
 
 static void
 put_deadline(struct mf_buf *to, const void *msg, struct mf_now now)
@@ -39,6 +40,29 @@ static const struct mf_col identity_cols[] = {
 	{ .head = "UNTIL", .key = "not_after", .type = MF_COL_TIME_S, .at = offsetof(identity, not_after) },
 	{ .head = "LEFT", .type = MF_COL_LEFT_S, .at = offsetof(identity, not_after) },
 };
+
+static const struct mf_col cloud_cols[] = {
+	{ .head = "GRANT", .key = "grant", .type = MF_COL_STR, .at = offsetof(cloud_state, grant) },
+	{ .head = "KIND", .key = "kind", .type = MF_COL_STR, .at = offsetof(cloud_state, kind) },
+	{ .head = "TARGET", .key = "target", .type = MF_COL_STR, .at = offsetof(cloud_state, target) },
+	{ .head = "UNTIL", .key = "expires", .type = MF_COL_TIME_S, .at = offsetof(cloud_state, expires) },
+	{ .head = "LEFT", .type = MF_COL_LEFT_S, .at = offsetof(cloud_state, expires) },
+	{ .key = "credential", .type = MF_COL_STR, .at = offsetof(cloud_state, credential_id) },
+	{ .head = "WHY NOT", .key = "reason", .type = MF_COL_STR, .at = offsetof(cloud_state, reason) },
+};
+
+static void
+json_clouds(struct mf_jw *jw, const void *msg)
+{
+	const who *w = msg;
+	mf_jw_array_begin(jw);
+	for (size_t i = 0; i < w->n_cloud; i++) {
+		mf_jw_object_begin(jw);
+		mf_show_object(jw, MF_COLS(cloud_cols), w->cloud[i]);
+		mf_jw_object_end(jw);
+	}
+	mf_jw_array_end(jw);
+}
 
 static void
 json_identities(struct mf_jw *jw, const void *msg)
@@ -80,6 +104,7 @@ static const struct mf_col cols[] = {
 	    .type = MF_COL_TIME_S,
 	    .at = offsetof(who, ending_until) },
 	{ .key = "identities", .type = MF_COL_OWN, .json = json_identities },
+	{ .key = "cloud", .type = MF_COL_OWN, .json = json_clouds },
 	STR("Why not more", "reason", reason),
 	{ .head = "Selectors",
 	    .key = "selectors",
@@ -107,11 +132,16 @@ render(const struct mf_cli *c, const who *w, struct mf_buf *to, struct mf_err *e
 	}
 	struct mf_now now = mf_now();
 	MF_TRY(mf_show_block(to, MF_COLS(cols), w, now, err));
-	if (w->n_identities == 0)
+	if (w->n_identities > 0) {
+		mf_buf_put_str(to, "\nIdentities\n");
+		MF_TRY(mf_show_table(to, "  ", MF_COLS(identity_cols), (const void *const *)w->identities,
+		    w->n_identities, now, err));
+	}
+	if (w->n_cloud == 0)
 		return MF_OK;
-	mf_buf_put_str(to, "\nIdentities\n");
+	mf_buf_put_str(to, "\nCloud grants\n");
 	return mf_show_table(
-	    to, "  ", MF_COLS(identity_cols), (const void *const *)w->identities, w->n_identities, now, err);
+	    to, "  ", MF_COLS(cloud_cols), (const void *const *)w->cloud, w->n_cloud, now, err);
 }
 
 /* What the answer means for a script. */
@@ -141,32 +171,38 @@ mf_cli_whoami(struct mf_cli *c)
 	return exit_of(w);
 }
 
+static enum mf_status
+render_clouds(const struct mf_cli *c, const who *w, struct mf_buf *to, struct mf_err *err)
+{
+	struct mf_jw jw;
+	if (!c->json)
+		return mf_show_table(
+		    to, "", MF_COLS(cloud_cols), (const void *const *)w->cloud, w->n_cloud, mf_now(), err);
+	mf_show_json_begin(&jw, to, "CloudGrantList");
+	for (size_t i = 0; i < w->n_cloud; i++) {
+		mf_jw_object_begin(&jw);
+		mf_show_object(&jw, MF_COLS(cloud_cols), w->cloud[i]);
+		mf_jw_object_end(&jw);
+	}
+	return mf_show_json_end(&jw, err);
+}
+
 int
-mf_cli_env(struct mf_cli *c)
+mf_cli_token_ls(struct mf_cli *c)
 {
 	Mayfly__Job__V1__WhoAmIRequest req = MAYFLY__JOB__V1__WHO_AM_IREQUEST__INIT;
 	MF_AUTO(mf_pb_free) ProtobufCMessage *msg = NULL;
 	struct mf_err err = { 0 };
-	const char *path = NULL;
-	MF_AUTO_IN(mf_buf_fini) struct mf_buf b;
-	mf_buf_init(&b, 16384);
-	if (mf_cli_agent_path(c, &path, &err) != MF_OK)
-		return mf_cli_fail(c, &err);
 	int rc = mf_cli_ask_agent(c, &mf_cli_who_am_i, &req.base, &msg);
 	if (rc != MF_EXIT_OK)
 		return rc;
 	const who *w = (const who *)(const void *)msg;
-	MF_AUTO_IN(mf_buf_fini) struct mf_buf uri;
-	mf_buf_init(&uri, 4096);
-	mf_buf_putf(&uri, "unix://%s", path);
-	const char *value = mf_buf_cstr(&uri);
-	mf_show_export(&b, "SPIFFE_ENDPOINT_SOCKET", value == NULL ? "" : value);
-	if (w->job_id[0] != '\0')
-		mf_show_export(&b, "MAYFLY_JOB", w->job_id);
-	if (mf_buf_check(&b, &err) != MF_OK)
+	MF_AUTO_IN(mf_buf_fini) struct mf_buf b;
+	mf_buf_init(&b, MF_SHOW_MAX);
+	if (render_clouds(c, w, &b, &err) != MF_OK)
 		return mf_cli_fail(c, &err);
 	mf_cli_write(c, mf_buf_slice(&b));
 	if (exit_of(w) != MF_EXIT_OK)
 		mf_cli_note(c, "mayfly: this process has no identity: %s", w->reason);
-	return MF_EXIT_OK;
+	return exit_of(w);
 }

@@ -324,6 +324,12 @@ dispatch(struct mf_attestor *a, uint16_t type, const ProtobufCMessage *msg, int 
 	case MF_MSG_MINT_INSTANCE_JWT:
 		mf_mint_ask(a, m);
 		break;
+	case MF_MSG_MINT_INSTANCE_CLOUD:
+		mf_cloud_ask(a, m);
+		break;
+	case MF_MSG_FIND_PEER:
+		mf_cloud_find_peer(a, m);
+		break;
 	case MF_MSG_EXPLAIN_JOB:
 		mf_explain_ask(a, m);
 		break;

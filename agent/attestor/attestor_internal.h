@@ -53,7 +53,7 @@ struct mf_document_slot {
 	struct mf_buf seen, body;
 };
 
-/* A JWT-SVID that the front asked for (mint.c). */
+/* A JWT-SVID or a cloud token that the front asked for (mint.c, cloud.c). */
 struct mf_mint {
 	uint64_t tag, mint_id, handle;
 	bool map_oom;
@@ -85,6 +85,7 @@ struct mf_attestor {
 	struct mf_distrust distrust;   /* as the session said last */
 	bool keys_told, jwt_keys_told; /* the notary takes BundleHeld; that of JWT bundles too */
 	bool explains;		       /* and Explain */
+	bool mints_cloud;	       /* and MintCloud */
 	struct mf_join_token *token;   /* NULL: none */
 	struct mf_node_proof *proof;   /* NULL: none */
 	uint8_t handshake_hash[MF_NOISE_HASH];
@@ -179,6 +180,22 @@ void mf_mint_refused(struct mf_attestor *a, uint64_t tag, Mayfly__Agent__V1__Ref
 void mf_mint_lost(struct mf_attestor *a, uint64_t tag);
 void mf_mint_drop_all(struct mf_attestor *a);
 
+/* What is out is known by its tag. NULL: no memory. */
+struct mf_mint *mf_mint_remember(struct mf_attestor *a, uint64_t mint_id, uint64_t handle);
+/* False: no such; else it is forgotten and *ret_m is its copy. */
+bool mf_mint_take(struct mf_attestor *a, uint64_t tag, struct mf_mint *ret_m);
+/* A refusal says that the lease is over, or suspended: it is. */
+void mf_mint_believe(struct mf_attestor *a, uint64_t handle, Mayfly__Agent__V1__RefusalCode code);
+
+/* ---- cloud.c ---- */
+void mf_cloud_ask(struct mf_attestor *a, const Mayfly__Roles__V1__MintInstanceCloud *m);
+void mf_cloud_granted(struct mf_attestor *a, uint64_t request_id, Mayfly__Agent__V1__CloudGrant *g);
+/* The answer to the request with this tag is a refusal; ${r} NULL: there will be none. */
+void mf_cloud_refused(struct mf_attestor *a, uint64_t tag, Mayfly__Agent__V1__Refusal *r);
+void mf_cloud_ended(struct mf_attestor *a, const Mayfly__Agent__V1__CloudEnded *m);
+/* Whose socket is that? */
+void mf_cloud_find_peer(struct mf_attestor *a, const Mayfly__Roles__V1__FindPeer *m);
+
 /* ---- explain.c ---- */
 /* What would a job that this connection starts get? */
 void mf_explain_ask(struct mf_attestor *a, const Mayfly__Roles__V1__ExplainJob *m);
@@ -234,6 +251,7 @@ void mf_session_tell_trust(struct mf_attestor *a);
 
 /* ---- session_keys.c ---- */
 #define MF_SESSION_FEATURE_EXPLAIN "explain.1" /* dry runs are answered */
+#define MF_SESSION_FEATURE_CLOUD "cloud.1"     /* cloud tokens are minted */
 #define MF_SESSION_FEATURE_KEYS "keys.1"       /* bundles are confirmed, distrusted keys are heard */
 #define MF_SESSION_FEATURE_JWT_KEYS "keys.2"   /* the same of the JWT bundle and its keys */
 void mf_session_features(struct mf_attestor *a, const Mayfly__Agent__V1__Welcome *w);

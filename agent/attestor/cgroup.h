@@ -92,6 +92,11 @@ mf_cgroup_make(const struct mf_cgroup_fs *fs, const char *name, struct mf_cgroup
  */
 MF_NODISCARD enum mf_status mf_cgroup_move(
     const struct mf_cgroup_fs *fs, const struct mf_cgroup *c, int pidfd, int proc_fd, struct mf_err *err);
+/*
+ * Whether ${id} is ${c} or lies below it. Not found within 8 levels and 1024 directories: it does not, for nobody's
+ * tree may cost us more.
+ */
+bool mf_cgroup_holds(const struct mf_cgroup *c, uint64_t id);
 /* SIGKILL for all that is inside (cgroup.kill, Linux 5.14). */
 MF_NODISCARD enum mf_status mf_cgroup_kill(const struct mf_cgroup *c, struct mf_err *err);
 /*

@@ -30,14 +30,6 @@ refuse(struct mf_attestor *a, uint64_t mint_id, Mayfly__Agent__V1__RefusalCode c
 	answer(a, mint_id, NULL, &r);
 }
 
-static struct mf_mint *
-find(struct mf_attestor *a, uint64_t tag)
-{
-	struct mf_mint *m = NULL;
-	HASH_FIND(hh, a->mints, &tag, sizeof(tag), m);
-	return m;
-}
-
 static void
 drop(struct mf_attestor *a, struct mf_mint *m)
 {
@@ -53,15 +45,27 @@ mf_mint_drop_all(struct mf_attestor *a)
 	drop(a, m);
 }
 
-static struct mf_mint *
-remember(struct mf_attestor *a, const Mayfly__Roles__V1__MintInstanceJwt *q)
+bool
+mf_mint_take(struct mf_attestor *a, uint64_t tag, struct mf_mint *ret_m)
+{
+	struct mf_mint *m = NULL;
+	HASH_FIND(hh, a->mints, &tag, sizeof(tag), m);
+	if (m == NULL)
+		return false;
+	*ret_m = *m;
+	drop(a, m);
+	return true;
+}
+
+struct mf_mint *
+mf_mint_remember(struct mf_attestor *a, uint64_t mint_id, uint64_t handle)
 {
 	struct mf_mint *m = calloc(1, sizeof(*m));
 	if (m == NULL)
 		return NULL;
 	m->tag = ++a->last_mint;
-	m->mint_id = q->mint_id;
-	m->handle = q->handle;
+	m->mint_id = mint_id;
+	m->handle = handle;
 	HASH_ADD(hh, a->mints, tag, sizeof(m->tag), m);
 	if (!m->map_oom)
 		return m;
@@ -88,7 +92,7 @@ mf_mint_ask(struct mf_attestor *a, const Mayfly__Roles__V1__MintInstanceJwt *q)
 		refuse(a, q->mint_id, INVALID, "1 to 16 audiences are needed");
 		return;
 	}
-	struct mf_mint *m = remember(a, q);
+	struct mf_mint *m = mf_mint_remember(a, q->mint_id, q->handle);
 	if (m == NULL) {
 		refuse(a, q->mint_id, UNAVAILABLE, "the agent is out of memory");
 		return;
@@ -112,45 +116,45 @@ void
 mf_mint_granted(struct mf_attestor *a, uint64_t request_id, Mayfly__Agent__V1__JwtGrant *g)
 {
 	uint64_t tag = 0;
-	struct mf_mint *m = NULL;
+	struct mf_mint m;
 	if (mf_ic_answered(a->ic, request_id, 1u << MF_IC_MINT, &tag, NULL) != MF_OK ||
-	    (m = find(a, tag)) == NULL)
+	    !mf_mint_take(a, tag, &m))
 		return; /* late */
-	uint64_t mint_id = m->mint_id, handle = m->handle;
-	drop(a, m);
-	struct mf_instance *i = mf_instances_by_handle(a->table, handle);
+	struct mf_instance *i = mf_instances_by_handle(a->table, m.handle);
 	/* For a job that is over meanwhile, or another epoch of its lease, it is nothing. */
 	if (i == NULL || i->state >= MF_JOB_ENDED || strcmp(i->lease_id, g->lease_id) != 0 ||
 	    i->epoch != g->epoch)
-		refuse(a, mint_id, ENDED, "the job has ended");
+		refuse(a, m.mint_id, ENDED, "the job has ended");
 	else
-		answer(a, mint_id, g, NULL);
+		answer(a, m.mint_id, g, NULL);
+}
+
+void
+mf_mint_believe(struct mf_attestor *a, uint64_t handle, Mayfly__Agent__V1__RefusalCode code)
+{
+	struct mf_instance *i = mf_instances_by_handle(a->table, handle);
+	if (i == NULL || i->state >= MF_JOB_ENDED)
+		return;
+	if (code == ENDED)
+		mf_life_event(a, i, MF_JOB_LEASE_ENDED, MF_END_OPERATOR);
+	else if (code == SUSPENDED)
+		mf_life_suspend(a, i, "suspended");
 }
 
 void
 mf_mint_refused(struct mf_attestor *a, uint64_t tag, Mayfly__Agent__V1__Refusal *r)
 {
-	struct mf_mint *m = find(a, tag);
-	if (m == NULL)
+	struct mf_mint m;
+	if (!mf_mint_take(a, tag, &m))
 		return;
-	uint64_t mint_id = m->mint_id, handle = m->handle;
-	drop(a, m);
-	answer(a, mint_id, NULL, r);
-	struct mf_instance *i = mf_instances_by_handle(a->table, handle);
-	if (i == NULL || i->state >= MF_JOB_ENDED)
-		return;
-	if (r->code == ENDED)
-		mf_life_event(a, i, MF_JOB_LEASE_ENDED, MF_END_OPERATOR);
-	else if (r->code == SUSPENDED)
-		mf_life_suspend(a, i, "suspended");
+	answer(a, m.mint_id, NULL, r);
+	mf_mint_believe(a, m.handle, r->code);
 }
 
 void
 mf_mint_lost(struct mf_attestor *a, uint64_t tag)
 {
-	struct mf_mint *m = find(a, tag);
-	if (m == NULL)
-		return;
-	refuse(a, m->mint_id, UNAVAILABLE, "the session with the broker was cut; ask again");
-	drop(a, m);
+	struct mf_mint m;
+	if (mf_mint_take(a, tag, &m))
+		refuse(a, m.mint_id, UNAVAILABLE, "the session with the broker was cut; ask again");
 }

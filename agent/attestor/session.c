@@ -232,6 +232,8 @@ on_lost(void *ctx, enum mf_ic_kind kind, uint64_t tag)
 		a->want_outer = true;
 	else if (kind == MF_IC_MINT)
 		mf_mint_lost(a, tag);
+	else if (kind == MF_IC_CLOUD)
+		mf_cloud_refused(a, tag, NULL);
 	else if (kind == MF_IC_EXPLAIN)
 		mf_explain_refused(a, tag, NULL);
 	else if (kind == MF_IC_MANAGER)
@@ -501,6 +503,8 @@ refusal(
 		refused_instance(a, tag, r);
 	else if (kind == MF_IC_MINT)
 		mf_mint_refused(a, tag, r);
+	else if (kind == MF_IC_CLOUD)
+		mf_cloud_refused(a, tag, r);
 	else if (kind == MF_IC_EXPLAIN)
 		mf_explain_refused(a, tag, r);
 	else if (kind == MF_IC_MANAGER)
@@ -533,6 +537,12 @@ on_down(struct mf_attestor *a, Mayfly__Agent__V1__Down *d, struct mf_now now, st
 		return grant(a, d->request_id, d->grant, err);
 	case MAYFLY__AGENT__V1__DOWN__BODY_JWT_GRANT:
 		mf_mint_granted(a, d->request_id, d->jwt_grant);
+		return MF_OK;
+	case MAYFLY__AGENT__V1__DOWN__BODY_CLOUD_GRANT:
+		mf_cloud_granted(a, d->request_id, d->cloud_grant);
+		return MF_OK;
+	case MAYFLY__AGENT__V1__DOWN__BODY_CLOUD_ENDED:
+		mf_cloud_ended(a, d->cloud_ended);
 		return MF_OK;
 	case MAYFLY__AGENT__V1__DOWN__BODY_END_ANSWER:
 		mf_ic_end_answer(a->ic, mf_slice_str(d->end_answer->instance_key), d->end_answer->recorded);

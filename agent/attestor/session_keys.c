@@ -5,10 +5,11 @@
 void
 mf_session_features(struct mf_attestor *a, const Mayfly__Agent__V1__Welcome *w)
 {
-	a->keys_told = a->jwt_keys_told = a->explains = false;
+	a->keys_told = a->jwt_keys_told = a->explains = a->mints_cloud = false;
 	for (size_t i = 0; i < w->n_features; i++) {
 		a->keys_told |= strcmp(w->features[i], MF_SESSION_FEATURE_KEYS) == 0;
 		a->jwt_keys_told |= strcmp(w->features[i], MF_SESSION_FEATURE_JWT_KEYS) == 0;
+		a->mints_cloud |= strcmp(w->features[i], MF_SESSION_FEATURE_CLOUD) == 0;
 		a->explains |= strcmp(w->features[i], MF_SESSION_FEATURE_EXPLAIN) == 0;
 	}
 }

@@ -43,7 +43,15 @@ const char *mf_ic_phase_name(enum mf_ic_phase p);
 enum mf_ic_what { MF_IC_HELLO, MF_IC_JOIN, MF_IC_STORED, MF_IC_RESYNC, MF_IC_HEARTBEAT };
 
 /* What a request was, told back with its answer. */
-enum mf_ic_kind { MF_IC_ATTACH = 1, MF_IC_RENEW, MF_IC_CERTIFY, MF_IC_MINT, MF_IC_MANAGER, MF_IC_EXPLAIN };
+enum mf_ic_kind {
+	MF_IC_ATTACH = 1,
+	MF_IC_RENEW,
+	MF_IC_CERTIFY,
+	MF_IC_MINT,
+	MF_IC_MANAGER,
+	MF_IC_EXPLAIN,
+	MF_IC_CLOUD
+};
 
 /* mayfly.agent.v1.Verdict */
 enum mf_ic_verdict { MF_IC_KEEP = 1, MF_IC_SUSPENDED = 2, MF_IC_ENDED = 3, MF_IC_UNKNOWN = 4 };

@@ -86,6 +86,7 @@ mf_svid_cache_del(struct mf_svid_cache *c, struct mf_svid_entry *e)
 	unhash_handle(c, e);
 	c->count--;
 	drop_identities(e);
+	mf_cloud_cache_wipe(&e->clouds);
 	mf_svid_job_fini(&e->job);
 	free(e->key);
 	free(e);
@@ -157,6 +158,7 @@ add_entry(struct mf_svid_cache *c, const char *key, struct mf_svid_entry **ret_e
 	}
 	e->key = copy;
 	mf_jwt_cache_init(&e->jwts);
+	mf_cloud_cache_init(&e->clouds);
 	HASH_ADD_KEYPTR(hh, c->by_key, e->key, strlen(e->key), e);
 	if (e->map_oom) {
 		free(copy);
@@ -234,6 +236,7 @@ mf_svid_refuse(struct mf_svid_entry *e, uint32_t code, struct mf_slice reason, s
 	if (e->state == MF_SVID_ENDED)
 		return;
 	drop_identities(e);
+	mf_cloud_cache_wipe(&e->clouds);
 	e->state = MF_SVID_REFUSED;
 	e->refusal_code = code;
 	mf_svid_text(e->refusal_rule, rule);
@@ -243,6 +246,15 @@ mf_svid_refuse(struct mf_svid_entry *e, uint32_t code, struct mf_slice reason, s
 
 void
 mf_svid_forget(struct mf_svid_entry *e, struct mf_slice reason)
+{
+	if (e->state == MF_SVID_ENDED)
+		return;
+	mf_cloud_cache_wipe(&e->clouds);
+	mf_svid_lapse(e, reason);
+}
+
+void
+mf_svid_lapse(struct mf_svid_entry *e, struct mf_slice reason)
 {
 	if (e->state == MF_SVID_ENDED)
 		return;
@@ -258,6 +270,7 @@ mf_svid_end(struct mf_svid_entry *e, struct mf_slice cause)
 	if (e->state == MF_SVID_ENDED)
 		return;
 	drop_identities(e);
+	mf_cloud_cache_wipe(&e->clouds);
 	e->state = MF_SVID_ENDED;
 	mf_svid_set_reason(e, cause);
 	e->version++;

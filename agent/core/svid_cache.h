@@ -10,6 +10,7 @@
  */
 #ifndef MF_AGENT_CORE_SVID_CACHE_H
 #define MF_AGENT_CORE_SVID_CACHE_H
+#include "agent/core/cloud_cache.h"
 #include "agent/core/jwt_cache.h"
 #include "agent/core/rotation.h"
 #include "base/limits.h"
@@ -61,7 +62,8 @@ struct mf_svid_entry {
 	uint32_t refusal_code;	/* as mayfly.agent.v1.RefusalCode; REFUSED only */
 	char reason[MF_SVID_TEXT_MAX + 1]; /* of a refusal, a failure that may pass, or the end's cause */
 	char refusal_rule[MF_SVID_TEXT_MAX + 1];
-	struct mf_jwt_cache jwts; /* wiped with the identities */
+	struct mf_jwt_cache jwts;     /* wiped with the identities */
+	struct mf_cloud_cache clouds; /* likewise, but it outlives a lapse: what it holds has its own time */
 	struct mf_rotation rotation;
 	void *owner; /* the front's own part */
 	bool map_oom;
@@ -130,8 +132,10 @@ mf_svid_take_grant(struct mf_svid_cache *c, struct mf_svid_entry *e, const struc
 void mf_svid_pend(struct mf_svid_entry *e);
 /* Wipes; final until asked again. No-op when ended. */
 void mf_svid_refuse(struct mf_svid_entry *e, uint32_t code, struct mf_slice reason, struct mf_slice rule);
-/* Nothing is held any more, but it may be asked for: lapsed, suspended. Wipes. No-op when ended. */
+/* Nothing is held any more, but it may be asked for: suspended, not seen again. Wipes. No-op when ended. */
 void mf_svid_forget(struct mf_svid_entry *e, struct mf_slice reason);
+/* The identities expired: they are wiped, cloud tokens stay. No-op when ended. */
+void mf_svid_lapse(struct mf_svid_entry *e, struct mf_slice reason);
 /* Wipes, for good. */
 void mf_svid_end(struct mf_svid_entry *e, struct mf_slice cause);
 /* Why the last try gave nothing; does not touch what is held. */

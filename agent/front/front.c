@@ -9,6 +9,7 @@
 #define HOLD_MS 5000u
 #define REFUSAL_MS 5000u
 #define ADOPT_MS 60000u
+#define CLOUD_FDS 8192	 /* of 16384: the rest is for the job socket */
 #define STOP_LOOK_MS 20u /* while draining */
 
 /* --- the link's messages --- */
@@ -21,6 +22,8 @@ link_opened(void *ctx, const Mayfly__Roles__V1__AttestorHello *hello)
 	mf_jobs_api_set_node(f->jobs, hello->node_id);
 	mf_identities_link_opened(f->ids);
 	mf_job_conns_link_opened(f->conns);
+	if (f->cloud_http != NULL)
+		mf_cloud_http_link_opened(f->cloud_http);
 	mf_upstream_link_opened(f->upstream);
 }
 
@@ -36,6 +39,9 @@ link_closed(void *ctx, const struct mf_err *why)
 	mf_job_conns_link_closed(f->conns);
 	mf_identities_link_closed(f->ids);
 	mf_jwt_api_link_closed(f->jwts);
+	mf_clouds_link_closed(f->clouds);
+	if (f->cloud_http != NULL)
+		mf_cloud_http_link_closed(f->cloud_http);
 }
 
 static void
@@ -94,6 +100,7 @@ on_session(struct mf_front *f, const Mayfly__Roles__V1__SessionState *m)
 	mf_identities_session(f->ids, m->ready, m->reason);
 	if (m->ready) {
 		mf_jwt_api_look(f->jwts);
+		mf_clouds_look(f->clouds);
 		mf_jobs_explain_look(f->jobs);
 	}
 }
@@ -144,6 +151,9 @@ link_message(void *ctx, uint16_t type, const ProtobufCMessage *msg)
 		break;
 	case MF_MSG_INSTANCE_ENDED:
 		mf_job_conns_ended(f->conns, ((const Mayfly__Roles__V1__InstanceEnded *)m)->handle);
+		if (f->cloud_http != NULL)
+			mf_cloud_http_ended(
+			    f->cloud_http, ((const Mayfly__Roles__V1__InstanceEnded *)m)->handle);
 		mf_identities_on_ended(f->ids, m);
 		break;
 	case MF_MSG_INSTANCE_HURRY:
@@ -175,6 +185,16 @@ link_message(void *ctx, uint16_t type, const ProtobufCMessage *msg)
 		break;
 	case MF_MSG_INSTANCE_JWT:
 		mf_jwt_api_on_answer(f->jwts, m);
+		break;
+	case MF_MSG_INSTANCE_CLOUD:
+		mf_clouds_on_answer(f->clouds, m);
+		break;
+	case MF_MSG_INSTANCE_CLOUD_ENDED:
+		mf_clouds_on_ended(f->clouds, m);
+		break;
+	case MF_MSG_PEER_FOUND:
+		if (f->cloud_http != NULL)
+			mf_cloud_http_on_peer(f->cloud_http, m);
 		break;
 	case MF_MSG_TRUST_DOCUMENT:
 		on_document(f, m);
@@ -218,6 +238,28 @@ mf_front_resolver(struct mf_front *f, int fd)
 }
 
 static enum mf_status
+make_clouds(struct mf_front *f, struct mf_err *err)
+{
+	const struct mf_front_config *c = &f->cfg;
+	struct mf_clouds_config clouds = {
+		.loop = c->loop, .link = f->link, .ids = f->ids, .refusal_ms = c->refusal_ms
+	};
+	MF_TRY(mf_clouds_new(&clouds, &f->clouds, err));
+	if (!c->cloud)
+		return MF_OK;
+	struct mf_cloud_http_config http = { .loop = c->loop,
+		.link = f->link,
+		.ids = f->ids,
+		.clouds = f->clouds,
+		.fd = c->cloud_fd,
+		.diag_fd = c->cloud_diag_fd,
+		.key = c->cloud_key,
+		.hold_ms = c->cloud_hold_ms,
+		.most_fds = CLOUD_FDS };
+	return mf_cloud_http_new(&http, &f->cloud_http, err);
+}
+
+static enum mf_status
 make_parts(struct mf_front *f, struct mf_err *err)
 {
 	const struct mf_front_config *c = &f->cfg;
@@ -251,7 +293,12 @@ make_parts(struct mf_front *f, struct mf_err *err)
 		.bundles = f->bundles,
 		.refusal_ms = c->refusal_ms };
 	MF_TRY(mf_jwt_api_new(&jwts, &f->jwts, err));
-	struct mf_jobs_api_config jobs = { .link = f->link, .ids = f->ids, .bundles = f->bundles };
+	MF_TRY(make_clouds(f, err));
+	struct mf_jobs_api_config jobs = { .link = f->link,
+		.ids = f->ids,
+		.bundles = f->bundles,
+		.clouds = f->clouds,
+		.http = f->cloud_http };
 	MF_TRY(mf_jobs_api_new(&jobs, &f->jobs, err));
 	MF_TRY(mf_outer_trust_new(c->trust_domain, c->ca_pin, &f->trust, err));
 	MF_TRY(mf_outer_key_new(c->loop, f->link, c->trust_domain, &f->key, err));
@@ -358,7 +405,9 @@ mf_front_free(struct mf_front *f)
 	mf_resolve_free(f->resolve);
 	mf_outer_key_free(f->key);
 	mf_outer_trust_free(f->trust);
+	mf_cloud_http_free(f->cloud_http);
 	mf_jobs_api_free(f->jobs);
+	mf_clouds_free(f->clouds);
 	mf_workload_api_free(f->workload);
 	mf_jwt_api_free(f->jwts);
 	mf_bundles_free(f->bundles);
@@ -375,6 +424,8 @@ on_stop_timer(void *ctx)
 {
 	struct mf_front *f = ctx;
 	bool empty = mf_net_listener_conns(f->listener) == 0 && mf_upstream_stopped(f->upstream);
+	if (f->cloud_http != NULL)
+		empty &= mf_cloud_http_idle(f->cloud_http);
 	if (empty || mf_loop_now(f->cfg.loop).mono_ms >= f->stop_by)
 		f->stopped(f->stopped_ctx);
 	else
@@ -395,6 +446,8 @@ mf_front_stop(struct mf_front *f, uint64_t within_ms, void (*done)(void *ctx), v
 	mf_grpc_health_shutdown(f->health);
 	mf_grpc_reflect_shutdown(f->reflect);
 	mf_net_listener_drain(f->listener);
+	if (f->cloud_http != NULL)
+		mf_cloud_http_drain(f->cloud_http);
 	mf_upstream_stop(f->upstream);
 	mf_loop_timer_set(f->stop_timer, 0);
 }

@@ -29,8 +29,13 @@ struct mf_front_config {
 	size_t max_instances;
 	uint32_t conns_per_uid;	   /* 0: MF_FRONT_CONNS_PER_UID */
 	uint32_t streams_per_conn; /* 0: MF_FRONT_STREAMS */
-	bool no_pidfds;		   /* do as if the kernel passed none (caller_check: legacy) */
-	bool no_known;		   /* recognise nobody (caller_check: procfs, legacy) */
+	bool
+	    cloud; /* there is a cloud endpoint (cloud_http.h): its socket is taken over on success, the rest is borrowed */
+	int cloud_fd, cloud_diag_fd;
+	const uint8_t *cloud_key;
+	uint64_t cloud_hold_ms; /* 0: 55 s */
+	bool no_pidfds;		/* do as if the kernel passed none (caller_check: legacy) */
+	bool no_known;		/* recognise nobody (caller_check: procfs, legacy) */
 };
 #define MF_FRONT_CONNS_PER_UID 512u
 #define MF_FRONT_STREAMS 128u

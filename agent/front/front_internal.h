@@ -3,6 +3,7 @@
  */
 #ifndef MF_AGENT_FRONT_FRONT_INTERNAL_H
 #define MF_AGENT_FRONT_FRONT_INTERNAL_H
+#include "agent/front/cloud_http.h"
 #include "agent/front/front.h"
 #include "agent/front/jobs_api.h"
 #include "agent/front/jwt_api.h"
@@ -20,6 +21,8 @@ struct mf_front {
 	struct mf_bundles *bundles;
 	struct mf_workload_api *workload;
 	struct mf_jwt_api *jwts;
+	struct mf_clouds *clouds;
+	struct mf_cloud_http *cloud_http; /* NULL: no endpoint here */
 	struct mf_jobs_api *jobs;
 	struct mf_outer_trust *trust;
 	struct mf_outer_key *key;

@@ -76,6 +76,33 @@ put_jwts(struct mf_front *f, struct mf_buf *b)
 }
 
 static void
+put_clouds(struct mf_front *f, struct mf_buf *b)
+{
+	struct mf_clouds_stats s = mf_clouds_stats(f->clouds);
+	struct mf_cloud_http_stats h = { 0 };
+	if (f->cloud_http != NULL)
+		h = mf_cloud_http_stats(f->cloud_http);
+	counter(b, "cloud_asked", "Cloud tokens asked of the broker", s.asked);
+	counter(b, "cloud_granted", "Cloud tokens that came", s.granted);
+	counter(b, "cloud_refused", "Cloud tokens refused for good", s.refused);
+	counter(b, "cloud_unavailable", "Cloud tokens that could not be had for the moment", s.unavailable);
+	counter(b, "cloud_ended", "Cloud tokens that the broker ended", s.ended);
+	counter(b, "cloud_served", "Cloud tokens handed out, from memory or new", s.served);
+	counter(b, "cloud_served_old", "Of these: while a new one was due", s.served_old);
+	gauge(b, "cloud_waiting", "Calls that wait for a cloud token", s.waiting);
+	counter(b, "cloud_http_requests", "Requests at the cloud endpoint", h.requests);
+	counter(b, "cloud_http_answered", "Of these: answered with a token that somebody took", h.answered);
+	counter(b, "cloud_http_denied", "Of these: refused", h.denied);
+	counter(
+	    b, "cloud_http_foreign", "Refused because they were not from the job they claimed", h.foreign);
+	counter(
+	    b, "cloud_http_find_peer", "Callers at the cloud endpoint shown to the attestor", h.find_peer);
+	counter(
+	    b, "cloud_http_abandoned", "Requests whose client had gone when they were answered", h.abandoned);
+	gauge(b, "cloud_http_open", "Requests at the cloud endpoint that wait", h.open);
+}
+
+static void
 put_outer(struct mf_front *f, struct mf_buf *b)
 {
 	struct mf_upstream_stats s = mf_upstream_stats(f->upstream);
@@ -104,6 +131,7 @@ fill_metrics(void *ctx, struct mf_buf *body)
 	put_identities(f, body);
 	put_jobs(f, body);
 	put_jwts(f, body);
+	put_clouds(f, body);
 	put_outer(f, body);
 	const struct mf_net_metrics_item net[] = { { "jobs", &f->jobs_net }, { "broker", &f->broker_net } };
 	mf_net_metrics_put(body, "mayfly_agent", net, MF_COUNT(net));

@@ -133,7 +133,7 @@ request_failed(struct held *h, const char *why)
 	mf_svid_keys_fini(&h->keys);
 	mf_rotation_failed(&e->rotation, now(h->all), mf_rand_system());
 	if (e->state == MF_SVID_PENDING)
-		mf_svid_forget(e, mf_slice_str(why));
+		mf_svid_lapse(e, mf_slice_str(why));
 	else
 		mf_svid_set_reason(e, mf_slice_str(why));
 }
@@ -193,7 +193,7 @@ lapse(struct held *h)
 	mf_rotation_drop(&e->rotation);
 	e->rotation.asked = asked; /* a renewal that is out may still bring new ones */
 	e->rotation.asked_ms = asked_ms;
-	mf_svid_forget(e, MF_SLICE_LIT("the identity expired before it could be renewed"));
+	mf_svid_lapse(e, MF_SLICE_LIT("the identity expired before it could be renewed"));
 	notify(h);
 }
 
@@ -362,7 +362,7 @@ mf_identities_link_closed(struct mf_identities *i)
 		mf_svid_keys_fini(&h->keys);
 		mf_rotation_void(&e->rotation);
 		if (e->state == MF_SVID_PENDING)
-			mf_svid_forget(e, MF_SLICE_LIT("the agent's attestor is being started"));
+			mf_svid_lapse(e, MF_SLICE_LIT("the agent's attestor is being started"));
 	}
 	mf_loop_timer_clear(i->adopt);
 	step_all(i);
@@ -483,8 +483,7 @@ take_grant(struct held *h, const Mayfly__Agent__V1__Grant *g, struct mf_err *err
 	size_t dropped = 0;
 	if (!e->rotation.asked)
 		return MF_FAIL(err, MF_E_STATE, "grant: nobody asked");
-	struct mf_svid_grant in = {
-		.lease_id = mf_slice_str(g->lease_id),
+	struct mf_svid_grant in = { .lease_id = mf_slice_str(g->lease_id),
 		.job_id = mf_slice_str(g->job_id),
 		.job_key = mf_slice_str(g->job_key),
 		.run_id = mf_slice_str(g->run_id),
@@ -496,9 +495,9 @@ take_grant(struct held *h, const Mayfly__Agent__V1__Grant *g, struct mf_err *err
 		.drain_ms = g->drain_ms,
 		.deadline_s = g->deadline,
 		.issued = issued,
-		.n_issued = read_issued(g, issued),
-	};
+		.n_issued = read_issued(g, issued) };
 	MF_TRY(mf_svid_take_grant(h->all->cache, e, &in, &h->keys, now_s(h->all), &dropped, err));
+	mf_cloud_offers_take(e, g);
 	if (dropped > 0)
 		MF_LOG(MF_LOG_WARN, "identity.hint_twice",
 		    "identities with a hint that another has were left out", mf_js("job", e->job.job_id),

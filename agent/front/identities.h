@@ -9,6 +9,7 @@
 #include "agent/core/distrust.h"
 #include "agent/core/svid_cache.h"
 #include "agent/front/attestor_link.h"
+#include "agent/front/cloud_offers.h"
 
 struct mf_identities;
 

@@ -47,6 +47,27 @@ put_job(Mayfly__Job__V1__WhoAmIResponse *m, const struct mf_svid_job *j, char *i
 	m->instance_id = instance_id;
 }
 
+static void
+put_clouds(Mayfly__Job__V1__WhoAmIResponse *m, const struct mf_svid_entry *e,
+    Mayfly__Job__V1__CloudState *states, Mayfly__Job__V1__CloudState **list)
+{
+	struct mf_now now = mf_now();
+	MF_LIST_EACH(p, &e->clouds.items)
+	{
+		struct mf_cloud_item *i = MF_LIST_ITEM(p, struct mf_cloud_item, at);
+		Mayfly__Job__V1__CloudState *s = &states[m->n_cloud];
+		*s = (Mayfly__Job__V1__CloudState)MAYFLY__JOB__V1__CLOUD_STATE__INIT;
+		s->grant = i->grant;
+		s->kind = (char *)(uintptr_t)mf_cloud_kind_name(i->kind); /* packing reads only */
+		s->target = i->target;
+		s->expires = mf_cloud_item_view(i, now) == MF_CLOUD_NONE ? 0 : i->effective_s;
+		s->credential_id = i->credential_id;
+		s->reason = i->reason;
+		list[m->n_cloud++] = s;
+	}
+	m->cloud = list;
+}
+
 /* Only a user's own: whose else it was is not told. */
 static struct mf_past_refusal *
 past_of(struct mf_jobs_api *j, uint32_t uid)
@@ -81,6 +102,7 @@ reply(struct who *w, const char *why)
 {
 	Mayfly__Job__V1__WhoAmIResponse m = MAYFLY__JOB__V1__WHO_AM_IRESPONSE__INIT;
 	Mayfly__Job__V1__Identity ids[MF_LIM_IDENTITIES], *list[MF_LIM_IDENTITIES];
+	Mayfly__Job__V1__CloudState states[MF_CLOUD_GRANTS], *state_list[MF_CLOUD_GRANTS];
 	char instance_id[MF_SVID_TEXT_MAX + 16], reason[MF_SVID_TEXT_MAX + 1];
 	const struct mf_job_caller *caller = mf_job_call_caller(&w->job);
 	enum mf_job_view view = mf_job_call_view(&w->job);
@@ -103,6 +125,7 @@ reply(struct who *w, const char *why)
 			mf_svid_text(reason, mf_slice_str(e->reason));
 		put_job(&m, &e->job, instance_id, sizeof(instance_id));
 		put_identities(&m, e, ids, list);
+		put_clouds(&m, e, states, state_list);
 		if (e->state == MF_SVID_REFUSED)
 			m.rule = (char *)(uintptr_t)e->refusal_rule;
 	}
@@ -204,6 +227,18 @@ static const struct mf_grpc_method methods[] = {
 	    .response = &mayfly__job__v1__who_am_iresponse__descriptor,
 	    .flags = MF_GRPC_UNARY,
 	    .ops = &who_ops,
+	    .max_message = 4096 },
+	{ .path = "/mayfly.job.v1.Jobs/GetCloudToken",
+	    .request = &mayfly__job__v1__get_cloud_token_request__descriptor,
+	    .response = &mayfly__job__v1__get_cloud_token_response__descriptor,
+	    .flags = MF_GRPC_UNARY,
+	    .ops = &mf_jobs_cloud_token_ops,
+	    .max_message = 4096 },
+	{ .path = "/mayfly.job.v1.Jobs/GetCloudEnvironment",
+	    .request = &mayfly__job__v1__get_cloud_environment_request__descriptor,
+	    .response = &mayfly__job__v1__cloud_environment__descriptor,
+	    .flags = MF_GRPC_UNARY,
+	    .ops = &mf_jobs_cloud_env_ops,
 	    .max_message = 4096 },
 	{ .path = "/mayfly.job.v1.Jobs/GetBundle",
 	    .request = &mayfly__job__v1__get_bundle_request__descriptor,

@@ -9,6 +9,7 @@
 #ifndef MF_AGENT_FRONT_JOBS_API_H
 #define MF_AGENT_FRONT_JOBS_API_H
 #include "agent/front/bundles.h"
+#include "agent/front/cloud_http.h"
 #include "agent/front/job_conn.h"
 
 struct mf_jobs_api;
@@ -17,6 +18,8 @@ struct mf_jobs_api_config {
 	struct mf_attestor_link *link;
 	struct mf_identities *ids;
 	const struct mf_bundles *bundles;
+	struct mf_clouds *clouds;
+	const struct mf_cloud_http *http; /* NULL: no cloud endpoint here */
 };
 
 MF_NODISCARD enum mf_status

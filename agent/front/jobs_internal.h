@@ -40,7 +40,8 @@ struct mf_jobs_api {
 void
 mf_jobs_remember(struct mf_jobs_api *j, uint32_t uid, const char *profile, const struct mf_svid_entry *e);
 
-extern const struct mf_grpc_server_ops mf_jobs_start_ops, mf_jobs_explain_ops, mf_jobs_bundle_ops;
+extern const struct mf_grpc_server_ops mf_jobs_start_ops, mf_jobs_explain_ops, mf_jobs_bundle_ops,
+    mf_jobs_cloud_token_ops, mf_jobs_cloud_env_ops;
 /* What a caller may say about a job at all. */
 MF_NODISCARD enum mf_status
 mf_jobs_claims_check(const char *profile, const char *name, size_t manifest_n, struct mf_err *err);

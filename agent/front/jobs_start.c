@@ -2,8 +2,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "agent/front/cloud_env.h"
 #include "agent/front/jobs_internal.h"
 #include "os/jlog.h"
+#include "rpc/pb_check.h"
 
 enum phase {
 	SPEC,	  /* nothing came yet */
@@ -30,7 +32,13 @@ struct run {
 	Mayfly__Job__V1__Placement placement;
 	char *cgroup_path, *instance_key, *reason;
 	bool weak;
-	enum mf_svid_state told; /* the last state that was sent */
+	enum mf_svid_state told;   /* the last state that was sent */
+	struct mf_cloud_keep keep; /* the job's cloud tokens, for its files */
+	bool say_cloud;
+	struct {
+		char grant[MF_CLOUD_NAME_MAX + 1];
+		uint64_t version; /* that was told last */
+	} clouds[MF_CLOUD_GRANTS];
 };
 
 /* --- its end --- */
@@ -55,6 +63,7 @@ static void
 run_free(struct run *r)
 {
 	tell_gone(r, false);
+	mf_cloud_keep_end(&r->keep);
 	mf_identity_use_set(r->api->cfg.ids, &r->use, NULL, false, false);
 	mf_identity_watch_set(r->api->cfg.ids, &r->watch, NULL);
 	mf_job_call_end(&r->job);
@@ -114,9 +123,81 @@ send_placed(struct run *r, struct mf_err *err)
 	return mf_grpc_send(r->job.call, &m.base, err);
 }
 
-static enum mf_status
-send_state(struct run *r, const struct mf_svid_entry *e, struct mf_err *err)
+/* What was last told of this grant; NULL: there are more than there can be. */
+static uint64_t *
+told_version(struct run *r, const char *grant)
 {
+	for (size_t k = 0; k < MF_CLOUD_GRANTS; k++) {
+		if (r->clouds[k].grant[0] == '\0')
+			(void)snprintf(r->clouds[k].grant, sizeof(r->clouds[k].grant), "%s", grant);
+		if (strcmp(r->clouds[k].grant, grant) == 0)
+			return &r->clouds[k].version;
+	}
+	return NULL;
+}
+
+static enum mf_status
+send_cloud(struct run *r, const struct mf_cloud_item *i, struct mf_err *err)
+{
+	Mayfly__Job__V1__StartEvent m = MAYFLY__JOB__V1__START_EVENT__INIT;
+	Mayfly__Job__V1__CloudNews b = MAYFLY__JOB__V1__CLOUD_NEWS__INIT;
+	MF_AUTO_IN(mf_buf_fini) struct mf_buf body, name; /* wiped */
+	mf_buf_init(&body, MF_CLOUD_TOKEN_MAX);
+	mf_buf_init(&name, 128);
+	MF_TRY(mf_cloud_bearer_put(i, &body, err));
+	mf_buf_putf(&name, "token-%s", i->grant);
+	const char *file = mf_buf_cstr(&name);
+	b.grant = (char *)(uintptr_t)i->grant; /* packing reads only */
+	if (i->kind == MF_CLOUD_BEARER && file != NULL)
+		b.file = (char *)(uintptr_t)file;
+	b.body = (ProtobufCBinaryData) { body.n, body.p };
+	b.ended = i->token.n == 0;
+	b.reason = (char *)(uintptr_t)i->reason;
+	b.may_come_again = !i->over;
+	m.body_case = MAYFLY__JOB__V1__START_EVENT__BODY_CLOUD_NEWS;
+	m.cloud_news = &b;
+	return mf_grpc_send(r->job.call, &m.base, err);
+}
+
+static enum mf_status
+send_clouds(struct run *r, struct mf_svid_entry *e, struct mf_err *err)
+{
+	MF_LIST_EACH(p, &e->clouds.items)
+	{
+		const struct mf_cloud_item *i = MF_LIST_ITEM(p, struct mf_cloud_item, at);
+		uint64_t *told = told_version(r, i->grant);
+		if (told == NULL || *told == i->version)
+			continue;
+		MF_TRY(send_cloud(r, i, err));
+		*told = i->version;
+	}
+	return MF_OK;
+}
+
+static void flush(struct run *r);
+
+static void
+on_cloud(struct mf_cloud_keep *k, const struct mf_cloud_item *i)
+{
+	MF_UNUSED(i);
+	struct run *r = MF_CONTAINER_OF(k, struct run, keep);
+	r->say_cloud = true;
+	flush(r);
+}
+
+static void
+keep_clouds(struct run *r, struct mf_svid_entry *e)
+{
+	if (r->keep.entry != NULL || e->clouds.n == 0)
+		return;
+	r->keep.changed = on_cloud;
+	mf_clouds_keep(r->api->cfg.clouds, &r->keep, e);
+}
+
+static enum mf_status
+send_state(struct run *r, struct mf_svid_entry *e, struct mf_err *err)
+{
+	MF_AUTO(mf_pb_free) ProtobufCMessage *environment = NULL;
 	Mayfly__Job__V1__StartEvent m = MAYFLY__JOB__V1__START_EVENT__INIT;
 	Mayfly__Job__V1__Granted granted = MAYFLY__JOB__V1__GRANTED__INIT;
 	Mayfly__Job__V1__Refused refused = MAYFLY__JOB__V1__REFUSED__INIT;
@@ -130,6 +211,9 @@ send_state(struct run *r, const struct mf_svid_entry *e, struct mf_err *err)
 		granted.profile = e->job.profile;
 		granted.spiffe_ids = ids;
 		granted.n_spiffe_ids = e->n_identities;
+		if (e->clouds.n > 0)
+			MF_TRY(mf_cloud_env(r->api->cfg.http, e, &granted.cloud, err));
+		environment = granted.cloud == NULL ? NULL : &granted.cloud->base;
 		m.body_case = MAYFLY__JOB__V1__START_EVENT__BODY_GRANTED;
 		m.granted = &granted;
 	} else if (e->state == MF_SVID_REFUSED) {
@@ -150,7 +234,7 @@ send_state(struct run *r, const struct mf_svid_entry *e, struct mf_err *err)
 static enum mf_status
 send_due(struct run *r, struct mf_err *err)
 {
-	const struct mf_svid_entry *e = r->watch.entry;
+	struct mf_svid_entry *e = r->watch.entry;
 	if (r->say_created)
 		MF_TRY(send_created(r, err));
 	r->say_created = false;
@@ -162,6 +246,12 @@ send_due(struct run *r, struct mf_err *err)
 		r->told = e->state;
 	}
 	r->say_state = false;
+	if (r->told != MF_SVID_GRANTED || e == NULL)
+		return MF_OK;
+	keep_clouds(r, e);
+	if (r->say_cloud)
+		MF_TRY(send_clouds(r, e, err));
+	r->say_cloud = false;
 	return MF_OK;
 }
 

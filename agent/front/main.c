@@ -4,6 +4,7 @@
  *
  *   descriptors  workload  listening Unix socket of the jobs (SO_PASSCRED, SO_PASSPIDFD set)
  *                metrics   listening TCP socket of /metrics, /healthz, /readyz; may be absent
+ *                cloud, cloud-key, cloud-diag  of the cloud endpoint (agent/cloud_socket.h); may be absent
  *   link         attestor  by the control channel, each time anew
  *                resolver  likewise, one for each look-up of the broker's name
  *   options      trust_domain, broker_address (name:port; IP:port, or several with commas), ca_pin (64 hex; absent: the node has joined
@@ -13,7 +14,9 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "agent/front/cloud_secret.h"
 #include "agent/front/front.h"
+#include "base/secret.h"
 #include "base/text.h"
 #include "codec/spiffe_id.h"
 #include "crypto/provider.h"
@@ -33,6 +36,7 @@ struct process {
 	struct mf_front *front;
 	struct mf_http_status *http;
 	uint8_t pin[32];
+	uint8_t cloud_key[MF_CLOUD_KEY];
 	uint64_t stop_ms;
 	int code;
 };
@@ -166,10 +170,29 @@ read_options(struct process *p, struct mf_front_config *cfg, struct mf_err *err)
 	return MF_OK;
 }
 
+/* Read where it stands: the descriptor is shared with every front before and after us. */
+static enum mf_status
+take_cloud(struct process *p, struct mf_front_config *cfg, struct mf_err *err)
+{
+	int key = mf_role_fd(p->role, "cloud-key");
+	if (mf_role_fd(p->role, "cloud") < 0)
+		return MF_OK;
+	if (key < 0 || mf_role_fd(p->role, "cloud-diag") < 0 ||
+	    pread(key, p->cloud_key, sizeof(p->cloud_key), 0) != (ssize_t)sizeof(p->cloud_key))
+		return MF_FAIL(
+		    err, MF_E_STATE, "descriptors \"cloud-key\" and \"cloud-diag\" go with \"cloud\"");
+	cfg->cloud = true;
+	cfg->cloud_key = p->cloud_key;
+	cfg->cloud_diag_fd = mf_role_fd(p->role, "cloud-diag");
+	cfg->cloud_fd = mf_role_take_fd(p->role, "cloud");
+	return MF_OK;
+}
+
 static enum mf_status
 serve(struct process *p, struct mf_front_config *cfg, struct mf_err *err)
 {
 	cfg->loop = p->loop;
+	MF_TRY(take_cloud(p, cfg, err));
 	cfg->workload_fd = mf_role_take_fd(p->role, "workload");
 	MF_TRY(mf_front_new(cfg, &p->front, err));
 	int metrics = mf_role_fd(p->role, "metrics");
@@ -203,6 +226,7 @@ process_fini(struct process *p)
 	mf_loop_signal_free(p->term);
 	mf_http_status_free(p->http);
 	mf_front_free(p->front);
+	mf_wipe(p->cloud_key, sizeof(p->cloud_key));
 	mf_loop_free(p->loop);
 	mf_role_free(p->role);
 }

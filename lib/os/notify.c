@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -14,8 +15,9 @@
 
 static uint64_t taken; /* bit i: descriptor FIRST_LISTEN_FD + i was handed out */
 
-enum mf_status
-mf_notify(const char *state, struct mf_err *err)
+/* ${fd} -1: without a descriptor. */
+static enum mf_status
+say(const char *state, int fd, struct mf_err *err)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
 	if (path == NULL || path[0] == '\0')
@@ -27,17 +29,49 @@ mf_notify(const char *state, struct mf_err *err)
 	memcpy(to.sun_path, path, n);
 	if (path[0] == '@')
 		to.sun_path[0] = '\0';
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
+	union {
+		struct cmsghdr head; /* for its alignment */
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { .room = { 0 } };
+	struct iovec part = { .iov_base = (char *)(uintptr_t)state, .iov_len = strlen(state) };
+	struct msghdr m = { .msg_name = &to,
+		.msg_namelen = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n),
+		.msg_iov = &part,
+		.msg_iovlen = 1 };
+	if (fd >= 0) {
+		m.msg_control = control.room;
+		m.msg_controllen = sizeof(control.room);
+		struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(fd));
+		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	}
+	int sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (sock < 0)
 		return MF_FAIL(err, MF_E_IO, "socket: %s", strerror(errno));
-	socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
-	ssize_t sent =
-	    sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)(const void *)&to, len);
+	ssize_t sent = sendmsg(sock, &m, MSG_NOSIGNAL);
 	int saved = errno;
-	(void)close(fd);
+	(void)close(sock);
 	if (sent < 0)
 		return MF_FAIL(err, MF_E_IO, "send to NOTIFY_SOCKET: %s", strerror(saved));
 	return MF_OK;
+}
+
+enum mf_status
+mf_notify(const char *state, struct mf_err *err)
+{
+	return say(state, -1, err);
+}
+
+enum mf_status
+mf_notify_keep_fd(const char *name, int fd, struct mf_err *err)
+{
+	char state[128];
+	int n = snprintf(state, sizeof(state), "FDSTORE=1\nFDNAME=%s", name);
+	if (n < 0 || (size_t)n >= sizeof(state))
+		return MF_FAIL(err, MF_E_INVALID, "a name too long to keep a descriptor under");
+	return say(state, fd, err);
 }
 
 static bool

@@ -13,6 +13,12 @@
 MF_NODISCARD enum mf_status mf_notify(const char *state, struct mf_err *err);
 
 /*
+ * Have the service manager keep ${fd} under ${name} over our restarts (FDSTORE=1): mf_notify_listen_fd gives it back. MF_OK
+ * also when there is no service manager: nobody keeps anything then.
+ */
+MF_NODISCARD enum mf_status mf_notify_keep_fd(const char *name, int fd, struct mf_err *err);
+
+/*
  * The descriptor that socket activation passed under ${name} (FileDescriptorName=), now CLOEXEC and the
  * caller's; -1 when there is none. Each can be had once.
  */

@@ -166,6 +166,10 @@ static const struct mf_role_msg agent_msgs[] = {
 	    &mayfly__roles__v1__explain_job__descriptor },
 	{ MF_MSG_MINT_INSTANCE_JWT, 0, MF_ROLE_FD_NEVER, OPEN, 32768, "MintInstanceJwt",
 	    &mayfly__roles__v1__mint_instance_jwt__descriptor },
+	{ MF_MSG_MINT_INSTANCE_CLOUD, 0, MF_ROLE_FD_NEVER, OPEN, SMALL, "MintInstanceCloud",
+	    &mayfly__roles__v1__mint_instance_cloud__descriptor },
+	{ MF_MSG_FIND_PEER, 0, MF_ROLE_FD_NEVER, OPEN, SMALL, "FindPeer",
+	    &mayfly__roles__v1__find_peer__descriptor },
 	{ MF_MSG_ATTESTOR_HELLO, 1, MF_ROLE_FD_NEVER, HELLO, 1024, "AttestorHello",
 	    &mayfly__roles__v1__attestor_hello__descriptor },
 	{ MF_MSG_CALLER, 1, MF_ROLE_FD_NEVER, OPEN, FULL, "Caller", &mayfly__roles__v1__caller__descriptor },
@@ -200,6 +204,12 @@ static const struct mf_role_msg agent_msgs[] = {
 	    &mayfly__roles__v1__instance_jwt__descriptor },
 	{ MF_MSG_TRUST_DOCUMENT, 1, MF_ROLE_FD_NEVER, OPEN, FULL, "TrustDocument",
 	    &mayfly__roles__v1__trust_document__descriptor },
+	{ MF_MSG_INSTANCE_CLOUD, 1, MF_ROLE_FD_NEVER, OPEN, FULL, "InstanceCloud",
+	    &mayfly__roles__v1__instance_cloud__descriptor },
+	{ MF_MSG_INSTANCE_CLOUD_ENDED, 1, MF_ROLE_FD_NEVER, OPEN, 4096, "InstanceCloudEnded",
+	    &mayfly__roles__v1__instance_cloud_ended__descriptor },
+	{ MF_MSG_PEER_FOUND, 1, MF_ROLE_FD_NEVER, OPEN, 4096, "PeerFound",
+	    &mayfly__roles__v1__peer_found__descriptor },
 };
 
 const struct mf_role_table mf_link_agent = {

@@ -5,7 +5,8 @@
 #define KEEP MAYFLY__AGENT__V1__VERDICT__VERDICT_KEEP
 
 static char id[] = "spiffe://example.org/a", aud[] = "one", lease1[] = "l-1", lease2[] = "l-2",
-	    token[] = "t.t.t", reason[] = "because", feature[] = "explain.1";
+	    token[] = "t.t.t", reason[] = "because", feature[] = "explain.1", cloud_feature[] = "cloud.1",
+	    data[] = "data";
 
 /* ---- JWT-SVIDs ---- */
 
@@ -144,6 +145,173 @@ test_mint_lost(void **state)
 	refused_mint(r, 3, REFUSED(UNAVAILABLE));
 	end_child(p);
 	(void)expect(r, MF_MSG_INSTANCE_ENDED);
+}
+
+/* ---- cloud tokens ---- */
+
+static void
+mint_cloud(struct rig *r, uint64_t handle, uint64_t mint_id, const char *grant)
+{
+	Mayfly__Roles__V1__MintInstanceCloud m = MAYFLY__ROLES__V1__MINT_INSTANCE_CLOUD__INIT;
+	m.mint_id = mint_id;
+	m.handle = handle;
+	m.grant = (char *)(uintptr_t)grant;
+	front_send(r, MF_MSG_MINT_INSTANCE_CLOUD, &m.base, -1);
+}
+
+static void
+refused_cloud(struct rig *r, uint64_t mint_id, Mayfly__Agent__V1__RefusalCode code)
+{
+	const Mayfly__Roles__V1__InstanceCloud *m = expect(r, MF_MSG_INSTANCE_CLOUD);
+	assert_int_equal(m->mint_id, mint_id);
+	assert_null(m->grant);
+	assert_non_null(m->refusal);
+	assert_int_equal(m->refusal->code, code);
+}
+
+static uint64_t
+asked_cloud(struct rig *r)
+{
+	const Mayfly__Agent__V1__Up *up = expect_up(r, MAYFLY__AGENT__V1__UP__BODY_MINT_CLOUD);
+	assert_string_equal(up->mint_cloud->lease_id, lease1);
+	assert_int_equal(up->mint_cloud->epoch, 1);
+	assert_string_equal(up->mint_cloud->grant, data);
+	return up->request_id;
+}
+
+static void
+send_cloud(struct rig *r, uint64_t request_id, char *lease, uint32_t epoch)
+{
+	Mayfly__Agent__V1__Down d = MAYFLY__AGENT__V1__DOWN__INIT;
+	Mayfly__Agent__V1__CloudGrant g = MAYFLY__AGENT__V1__CLOUD_GRANT__INIT;
+	g.lease_id = lease;
+	g.epoch = epoch;
+	g.grant = data;
+	g.token = (ProtobufCBinaryData) { .len = strlen(token), .data = (uint8_t *)token };
+	d.request_id = request_id;
+	d.body_case = MAYFLY__AGENT__V1__DOWN__BODY_CLOUD_GRANT;
+	d.cloud_grant = &g;
+	notary_send(r, MF_INNER_BOUNDED, &d);
+}
+
+static void
+end_cloud(struct rig *r, char *lease)
+{
+	Mayfly__Agent__V1__Down d = MAYFLY__AGENT__V1__DOWN__INIT;
+	Mayfly__Agent__V1__CloudEnded e = MAYFLY__AGENT__V1__CLOUD_ENDED__INIT;
+	e.lease_id = lease;
+	e.grant = data;
+	e.reason = reason;
+	e.may_ask_again = true;
+	d.body_case = MAYFLY__AGENT__V1__DOWN__BODY_CLOUD_ENDED;
+	d.cloud_ended = &e;
+	notary_send(r, MF_INNER_BOUNDED, &d);
+}
+
+static void
+test_cloud(void **state)
+{
+	struct rig *r = *state;
+	pid_t p;
+	r->features[r->n_features++] = cloud_feature;
+	uint64_t handle = granted(r, &p);
+	mint_cloud(r, handle + 77, 2, data);
+	refused_cloud(r, 2, REFUSED(ENDED));
+	mint_cloud(r, handle, 3, "");
+	refused_cloud(r, 3, REFUSED(INVALID));
+	mint_cloud(r, handle, 4, data);
+	uint64_t request = asked_cloud(r);
+	send_cloud(r, request, lease1, 1);
+	const Mayfly__Roles__V1__InstanceCloud *m = expect(r, MF_MSG_INSTANCE_CLOUD);
+	assert_int_equal(m->mint_id, 4);
+	assert_non_null(m->grant);
+	assert_memory_equal(m->grant->token.data, token, strlen(token));
+	send_cloud(r, request, lease1, 1); /* twice: nobody asked */
+	mint_cloud(r, handle, 5, data);
+	send_cloud(r, asked_cloud(r), lease2, 1);
+	refused_cloud(r, 5, REFUSED(ENDED));
+	mint_cloud(r, handle, 6, data);
+	send_cloud(r, asked_cloud(r), lease1, 2);
+	refused_cloud(r, 6, REFUSED(ENDED));
+	mint_cloud(r, handle, 7, data);
+	send_refusal(r, asked_cloud(r), REFUSED(DENIED));
+	refused_cloud(r, 7, REFUSED(DENIED));
+	/* What ended is told of the lease that is meant, and of no other. */
+	end_cloud(r, lease2);
+	end_cloud(r, lease1);
+	const Mayfly__Roles__V1__InstanceCloudEnded *e = expect(r, MF_MSG_INSTANCE_CLOUD_ENDED);
+	assert_int_equal(e->handle, handle);
+	assert_string_equal(e->grant, data);
+	assert_string_equal(e->reason, reason);
+	assert_true(e->may_ask_again);
+	mint_cloud(r, handle, 8, data);
+	(void)asked_cloud(r);
+	Mayfly__Roles__V1__OuterClosed oc = MAYFLY__ROLES__V1__OUTER_CLOSED__INIT;
+	oc.sid = r->sid;
+	front_send(r, MF_MSG_OUTER_CLOSED, &oc.base, -1);
+	refused_cloud(r, 8, REFUSED(UNAVAILABLE));
+	end_child(p);
+	(void)expect(r, MF_MSG_INSTANCE_ENDED);
+	mint_cloud(r, handle, 9, data);
+	refused_cloud(r, 9, REFUSED(ENDED));
+}
+
+static void
+test_cloud_old_broker(void **state)
+{
+	struct rig *r = *state;
+	pid_t p;
+	uint64_t handle = granted(r, &p);
+	mint_cloud(r, handle, 2, data);
+	refused_cloud(r, 2, REFUSED(UNAVAILABLE));
+	end_child(p);
+	(void)expect(r, MF_MSG_INSTANCE_ENDED);
+}
+
+static const Mayfly__Roles__V1__PeerFound *
+find_peer(struct rig *r, uint64_t peer_id, const char *name, uint64_t cgroup_id, uint32_t uid)
+{
+	Mayfly__Roles__V1__FindPeer m = MAYFLY__ROLES__V1__FIND_PEER__INIT;
+	m.peer_id = peer_id;
+	m.name = (char *)(uintptr_t)name;
+	m.cgroup_id = cgroup_id;
+	m.uid = uid;
+	front_send(r, MF_MSG_FIND_PEER, &m.base, -1);
+	const Mayfly__Roles__V1__PeerFound *f = expect(r, MF_MSG_PEER_FOUND);
+	assert_int_equal(f->peer_id, peer_id);
+	return f;
+}
+
+/* A socket is its job's by the cgroup that it was made in; where the instance has none, by its user. */
+static void
+test_find_peer(void **state)
+{
+	struct rig *r = *state;
+	pid_t p = spawn(connect_and_wait, &r->w);
+	char name[64] = "";
+	const Mayfly__Roles__V1__Caller *c = who_is(r, 1, world_accept(&r->w));
+	uint64_t handle = c->handle, cgroup = c->cgroup_id, where = c->caller_cgroup_id;
+	(void)snprintf(name, sizeof(name), "%s", strrchr(c->instance_key, '/') + 1);
+	Mayfly__Roles__V1__FindPeer early = MAYFLY__ROLES__V1__FIND_PEER__INIT;
+	early.name = name;
+	early.cgroup_id = where;
+	early.uid = getuid();
+	front_send(r, MF_MSG_FIND_PEER, &early.base, -1);
+	assert_true(((const Mayfly__Roles__V1__PeerFound *)expect(r, MF_MSG_PEER_FOUND))->unavailable);
+	make_ready(r, true, 0, KEEP);
+	const Mayfly__Roles__V1__PeerFound *f = find_peer(r, 1, name, where, getuid());
+	assert_true(f->known);
+	assert_int_equal(f->handle, handle);
+	assert_int_equal(f->cgroup_id, cgroup);
+	assert_int_equal(strncmp(f->instance_key, "local/n-1/", 10), 0);
+	assert_string_equal(strrchr(f->instance_key, '/') + 1, name);
+	assert_false(find_peer(r, 2, name, where + 1000000, getuid() + 1)->known);
+	assert_false(find_peer(r, 3, "cg-1234567", where, getuid())->known);
+	assert_false(find_peer(r, 4, "", where, getuid())->known);
+	assert_false(find_peer(r, 5, "../..", where, getuid())->known);
+	end_child(p);
+	(void)expect(r, MF_MSG_INSTANCE_ENDED);
+	assert_false(find_peer(r, 6, name, where, getuid())->known);
 }
 
 /* ---- dry runs ---- */
@@ -347,7 +515,8 @@ main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	mf_jlog_to(open("/dev/null", O_WRONLY | O_CLOEXEC));
-	const struct CMUnitTest tests[] = { T(test_mint), T(test_mint_lost), T(test_explain),
-		T(test_explain_old_broker), T(test_documents), T(test_bad_vouch) };
+	const struct CMUnitTest tests[] = { T(test_mint), T(test_mint_lost), T(test_cloud),
+		T(test_cloud_old_broker), T(test_find_peer), T(test_explain), T(test_explain_old_broker),
+		T(test_documents), T(test_bad_vouch) };
 	return cmocka_run_group_tests_name("attestor_asks", tests, NULL, NULL);
 }

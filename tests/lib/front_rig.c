@@ -204,6 +204,8 @@ send_grant(struct rig *r, uint64_t handle, const ProtobufCBinaryData *points, si
 	g.profile = (char *)(uintptr_t) "dev";
 	g.rule = (char *)(uintptr_t) "rule-1";
 	g.tenant = (char *)(uintptr_t) "default";
+	g.cloud = r->offers;
+	g.n_cloud = r->n_offers;
 	g.issued = list;
 	g.n_issued = count;
 	m.handle = handle;
@@ -276,6 +278,55 @@ on_place(struct rig *r, const Mayfly__Roles__V1__PlaceChild *m)
 }
 
 static void
+on_find_peer(struct rig *r, const Mayfly__Roles__V1__FindPeer *q)
+{
+	Mayfly__Roles__V1__PeerFound m = MAYFLY__ROLES__V1__PEER_FOUND__INIT;
+	r->find_peers++;
+	m.peer_id = q->peer_id;
+	m.known = !r->peer_foreign && !r->peer_late;
+	m.unavailable = r->peer_late;
+	m.reason = (char *)(uintptr_t)(m.known ? "" : "the caller is not of this job");
+	if (m.known) {
+		m.handle = r->handle;
+		m.instance_key = r->key;
+		m.cgroup_id = r->peer_plain ? 0 : q->cgroup_id;
+	}
+	mf_frig_send(r, MF_MSG_PEER_FOUND, &m.base);
+}
+
+/* Of the session with the broker. */
+static void
+on_outer(struct rig *r, uint16_t type, const void *m)
+{
+	switch (type) {
+	case MF_MSG_OUTER_OPENED:
+		r->outer_opened++;
+		r->sid = ((const Mayfly__Roles__V1__OuterOpened *)m)->sid;
+		break;
+	case MF_MSG_OUTER_CLOSED:
+		r->outer_closed++;
+		break;
+	case MF_MSG_OUTER_DATA:
+		mf_buf_put(&r->outer_in, ((const Mayfly__Roles__V1__OuterData *)m)->body.data,
+		    ((const Mayfly__Roles__V1__OuterData *)m)->body.len);
+		break;
+	case MF_MSG_OUTER_CREDIT:
+		r->credits += ((const Mayfly__Roles__V1__OuterCredit *)m)->chunks;
+		break;
+	case MF_MSG_OUTER_KEY:
+		r->outer_key++;
+		MUST(((const Mayfly__Roles__V1__OuterKey *)m)->point.len == 65);
+		memcpy(r->outer_point, ((const Mayfly__Roles__V1__OuterKey *)m)->point.data, 65);
+		break;
+	case MF_MSG_DOCUMENT_SEEN:
+		r->documents++;
+		break;
+	default:
+		abort();
+	}
+}
+
+static void
 on_packet(struct rig *r, uint16_t type, const ProtobufCMessage *msg, int fd)
 {
 	const void *m = msg;
@@ -312,6 +363,14 @@ on_packet(struct rig *r, uint16_t type, const ProtobufCMessage *msg, int fd)
 		if (r->on_mint != NULL)
 			r->on_mint(r, m);
 		break;
+	case MF_MSG_MINT_INSTANCE_CLOUD:
+		r->cloud_mints++;
+		if (r->on_cloud != NULL)
+			r->on_cloud(r, m);
+		break;
+	case MF_MSG_FIND_PEER:
+		on_find_peer(r, m);
+		break;
 	case MF_MSG_EXPLAIN_JOB:
 		r->explains++;
 		r->explain_id = ((const Mayfly__Roles__V1__ExplainJob *)m)->explain_id;
@@ -328,30 +387,8 @@ on_packet(struct rig *r, uint16_t type, const ProtobufCMessage *msg, int fd)
 		r->runner_gone++;
 		r->tree_empty += ((const Mayfly__Roles__V1__RunnerGone *)m)->tree_empty;
 		break;
-	case MF_MSG_OUTER_OPENED:
-		r->outer_opened++;
-		r->sid = ((const Mayfly__Roles__V1__OuterOpened *)m)->sid;
-		break;
-	case MF_MSG_OUTER_CLOSED:
-		r->outer_closed++;
-		break;
-	case MF_MSG_OUTER_DATA:
-		mf_buf_put(&r->outer_in, ((const Mayfly__Roles__V1__OuterData *)m)->body.data,
-		    ((const Mayfly__Roles__V1__OuterData *)m)->body.len);
-		break;
-	case MF_MSG_OUTER_CREDIT:
-		r->credits += ((const Mayfly__Roles__V1__OuterCredit *)m)->chunks;
-		break;
-	case MF_MSG_OUTER_KEY:
-		r->outer_key++;
-		MUST(((const Mayfly__Roles__V1__OuterKey *)m)->point.len == 65);
-		memcpy(r->outer_point, ((const Mayfly__Roles__V1__OuterKey *)m)->point.data, 65);
-		break;
-	case MF_MSG_DOCUMENT_SEEN:
-		r->documents++;
-		break;
 	default:
-		abort();
+		on_outer(r, type, m);
 	}
 }
 

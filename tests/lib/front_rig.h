@@ -58,6 +58,13 @@ struct rig {
 	unsigned hellos, who_is, sender_is, conn_gone, attach, renew, start, place, runner_gone, tree_empty;
 	unsigned outer_opened, outer_closed, outer_key, documents, credits;
 	unsigned mints; /* MintInstanceJwt */
+	/* cloud grants of a grant, and how the attestor answers for sockets and tokens */
+	Mayfly__Agent__V1__CloudOffer *offers[4];
+	size_t n_offers;
+	bool peer_foreign, peer_late, peer_plain; /* plain: the instance has no cgroup of its own */
+	unsigned cloud_mints, find_peers;
+	/* Answers one; NULL: nobody does. */
+	void (*on_cloud)(struct rig *r, const Mayfly__Roles__V1__MintInstanceCloud *m);
 	unsigned explains;
 	uint64_t explain_id; /* of the last ExplainJob */
 	/* Answers one; NULL: nobody does. */

@@ -8,7 +8,7 @@ static Mayfly__Job__V1__Placement placement;
 static char cgroup[128] = "/nonexistent/cgroup", job_id[] = "j-run", key[] = "local/n/b/p-1", none[] = "",
 	    why[] = "no cgroup may be made", denied[] = "denied", no_rule[] = "no rule permits it",
 	    operator_[] = "operator";
-static bool weak, refuse, silent, end_at_once, lose;
+static bool cloud, weak, refuse, silent, end_at_once, lose;
 static struct mf_grpc_call *ends_later; /* the job is ended once DIR/up is there */
 
 typedef Mayfly__Job__V1__StartEvent event;
@@ -18,6 +18,76 @@ tell(struct mf_grpc_call *c, event *e)
 {
 	if (mf_grpc_send(c, &e->base, NULL) != MF_OK)
 		abort();
+}
+
+/* --- cloud grants --- */
+
+static char data_name[] = "AWS_CONTAINER_CREDENTIALS_FULL_URI", data_uri[] = "http://127.1.2.3:9/v1/aws/data",
+	    secret_name[] = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", secret_file[] = "secret",
+	    token_name[] = "MAYFLY_TOKEN_FILE_API", token_file[] = "token-api", api[] = "api",
+	    gone[] = "AWS_ACCESS_KEY_ID", body1[] = "first", body2[] = "second", secret[] = "cg-1.abc",
+	    leaked[] = "revoked by alice: leaked";
+
+static void
+grant_with_cloud(struct mf_grpc_call *c, event *e)
+{
+	Mayfly__Job__V1__CloudEnvironment env = MAYFLY__JOB__V1__CLOUD_ENVIRONMENT__INIT;
+	Mayfly__Job__V1__EnvVariable v[3], *set[3];
+	Mayfly__Job__V1__CloudFile f[2], *files[2];
+	char *unset[] = { gone };
+	for (size_t k = 0; k < 3; k++) {
+		v[k] = (Mayfly__Job__V1__EnvVariable)MAYFLY__JOB__V1__ENV_VARIABLE__INIT;
+		set[k] = &v[k];
+	}
+	v[0].name = data_name;
+	v[0].value = data_uri;
+	v[1].name = secret_name;
+	v[1].file = secret_file;
+	v[2].name = token_name;
+	v[2].file = token_file;
+	for (size_t k = 0; k < 2; k++) {
+		f[k] = (Mayfly__Job__V1__CloudFile)MAYFLY__JOB__V1__CLOUD_FILE__INIT;
+		files[k] = &f[k];
+	}
+	f[0].name = secret_file;
+	f[0].body = (ProtobufCBinaryData) { strlen(secret), (uint8_t *)secret };
+	f[1].name = token_file; /* its token comes later */
+	f[1].grant = api;
+	env.set = set;
+	env.n_set = 3;
+	env.unset = unset;
+	env.n_unset = 1;
+	env.files = files;
+	env.n_files = 2;
+	e->granted->cloud = &env;
+	tell(c, e);
+}
+
+static void
+tell_cloud(struct mf_grpc_call *c, char *body)
+{
+	event e = MAYFLY__JOB__V1__START_EVENT__INIT;
+	Mayfly__Job__V1__CloudNews n = MAYFLY__JOB__V1__CLOUD_NEWS__INIT;
+	n.grant = api;
+	n.file = token_file;
+	n.ended = body == NULL;
+	n.reason = body == NULL ? leaked : none;
+	n.body = (ProtobufCBinaryData) { body == NULL ? 0 : strlen(body), (uint8_t *)body };
+	e.body_case = MAYFLY__JOB__V1__START_EVENT__BODY_CLOUD_NEWS;
+	e.cloud_news = &n;
+	tell(c, &e);
+}
+
+/* One word for each file that the job makes. */
+static void
+news_when_up(void)
+{
+	static int said;
+	static const char *const when[] = { "up", "up2" };
+	if (ends_later == NULL || said == 2 || access(fake_path(when[said]), F_OK) != 0)
+		return;
+	tell_cloud(ends_later, said == 0 ? body2 : NULL);
+	said++;
 }
 
 static void
@@ -36,7 +106,12 @@ grant(struct mf_grpc_call *c)
 		e.body_case = MAYFLY__JOB__V1__START_EVENT__BODY_REFUSED;
 		e.refused = &r;
 	}
-	tell(c, &e);
+	if (cloud) {
+		grant_with_cloud(c, &e);
+		tell_cloud(c, body1);
+	} else {
+		tell(c, &e);
+	}
 	if (fake_tick != NULL) {
 		ends_later = c;
 	} else if (end_at_once) {
@@ -207,7 +282,7 @@ reset(void **state)
 {
 	MF_UNUSED(state);
 	placement = MAYFLY__JOB__V1__PLACEMENT__PLACEMENT_INSIDE;
-	weak = refuse = silent = end_at_once = lose = false;
+	cloud = weak = refuse = silent = end_at_once = lose = false;
 	fake_tick = NULL;
 	return 0;
 }
@@ -336,6 +411,41 @@ test_weak_and_ended(void **state)
 	(void)unlink(fake_path("up"));
 }
 
+/* The job's files: there before it starts, private, without a newline, replaced, and gone with it. */
+static void
+test_cloud(void **state)
+{
+	MF_UNUSED(state);
+	char dir[256] = "";
+	cloud = true;
+	fake_tick = news_when_up;
+	assert_int_equal(setenv("AWS_ACCESS_KEY_ID", "AKIAOFTHEUSER", 1), 0);
+	pid_t pid = fake_start("agent", rules);
+	assert_int_equal(
+	    sh("d=$(dirname $MAYFLY_TOKEN_FILE_API); "
+	       "echo \"$AWS_CONTAINER_CREDENTIALS_FULL_URI $(cat $AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE) "
+	       "$(cat $MAYFLY_TOKEN_FILE_API) ${AWS_ACCESS_KEY_ID-unset} $(stat -c %a $d $d/*) "
+	       "$(wc -c <$MAYFLY_TOKEN_FILE_API) $(stat -f -c %T $d)\" | tr '\\n' ' ' >$0/said; touch $0/up; "
+	       "until [ \"$(cat $MAYFLY_TOKEN_FILE_API)\" = second ]; do sleep 0.02; done; touch $0/up2; "
+	       "until grep -q leaked $0/stderr; do sleep 0.02; done; "
+	       "[ ! -e $MAYFLY_TOKEN_FILE_API ] || exit 9; echo $d >$0/dir; exit 6"),
+	    6);
+	assert_string_equal(
+	    job_said(), "http://127.1.2.3:9/v1/aws/data cg-1.abc first unset 700 400 400 5 tmpfs ");
+	assert_err("cloud grant api is over: revoked by alice: leaked");
+	FILE *f = fopen(fake_path("dir"), "r");
+	assert_true(f != NULL && fgets(dir, sizeof(dir), f) != NULL);
+	(void)fclose(f);
+	dir[strcspn(dir, "\n")] = '\0';
+	assert_int_equal(strncmp(dir, "/", 1), 0);
+	assert_int_not_equal(access(dir, F_OK), 0);
+	fake_stop(pid);
+	(void)unlink(fake_path("up"));
+	(void)unlink(fake_path("up2"));
+	(void)unlink(fake_path("dir"));
+	assert_int_equal(unsetenv("AWS_ACCESS_KEY_ID"), 0);
+}
+
 /* A subreaper waits for what the command leaves behind: the job ends with its last process. */
 static void
 test_tree(void **state)
@@ -409,6 +519,7 @@ main(void)
 		cmocka_unit_test_setup(test_exit_codes, reset),
 		cmocka_unit_test_setup(test_refused, reset),
 		cmocka_unit_test_setup(test_weak_and_ended, reset),
+		cmocka_unit_test_setup(test_cloud, reset),
 		cmocka_unit_test_setup(test_tree, reset),
 		cmocka_unit_test_setup(test_signals, reset),
 		cmocka_unit_test_setup(test_interrupted, reset),

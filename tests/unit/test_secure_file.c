@@ -283,6 +283,26 @@ test_notify(void **state)
 	assert_int_equal(mf_notify("READY=1", &err), MF_OK);
 	assert_int_equal(recv(s, got, sizeof(got), MSG_DONTWAIT), 7);
 	assert_string_equal(got, "READY=1");
+	/* A descriptor to be kept comes with its name. */
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { .room = { 0 } };
+	struct iovec part = { got, sizeof(got) - 1 };
+	struct msghdr m = { .msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = control.room,
+		.msg_controllen = sizeof(control.room) };
+	assert_int_equal(mf_notify_keep_fd("cloud", s, &err), MF_OK);
+	assert_int_equal(recvmsg(s, &m, MSG_DONTWAIT), strlen("FDSTORE=1\nFDNAME=cloud"));
+	assert_int_equal(strncmp(got, "FDSTORE=1\nFDNAME=cloud", strlen("FDSTORE=1\nFDNAME=cloud")), 0);
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	assert_non_null(c);
+	assert_int_equal(c->cmsg_type, SCM_RIGHTS);
+	int kept = -1;
+	memcpy(&kept, CMSG_DATA(c), sizeof(kept));
+	assert_true(kept >= 0 && kept != s);
+	(void)close(kept);
 	(void)close(s);
 	assert_int_equal(mf_notify("STOPPING=1", &err), MF_E_IO);
 	(void)setenv("NOTIFY_SOCKET", "relative", 1);

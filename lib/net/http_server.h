@@ -1,0 +1,46 @@
+/*
+ * http_server: HTTP/1.1 for small GET requests, answered at once or later (libevent's server behind it).
+ *
+ * Only GET reaches its owner, without a body that matters, with a path that stands in the request as such (no absolute
+ * form, no query, no fragment) and with exactly one Host; everything else is answered here. Connections are kept alive.
+ * When many descriptors are open nothing is accepted for a moment: what waits then waits in the kernel.
+ * Thread rule: the loop's thread.
+ */
+#ifndef MF_NET_HTTP_SERVER_H
+#define MF_NET_HTTP_SERVER_H
+#include "net/loop.h"
+
+struct mf_http_server;
+struct mf_http_request;
+
+struct mf_http_server_config {
+	int fd; /* listening, non-blocking; taken over on success */
+	/* Answer ${q} by mf_http_reply, now or later; until then it is the owner's. */
+	void (*request)(void *ctx, struct mf_http_request *q);
+	/* The server ends: ${q} is gone, and not answered any more. */
+	void (*dropped)(void *ctx, struct mf_http_request *q);
+	void *ctx;
+	int most_fds; /* no connection is taken while descriptors above this number are open; 0: no such limit */
+};
+
+MF_NODISCARD enum mf_status mf_http_server_new(struct mf_loop *l, const struct mf_http_server_config *cfg,
+    struct mf_http_server **ret_s, struct mf_err *err);
+void mf_http_server_free(struct mf_http_server *s); /* NULL is a no-op */
+MF_DEFINE_CLEANUP(struct mf_http_server, mf_http_server_free)
+/* Accept nothing more; every answer from now on closes its connection. */
+void mf_http_server_drain(struct mf_http_server *s);
+size_t mf_http_server_open(const struct mf_http_server *s); /* requests without an answer */
+
+/* Of the connection; -1: it is gone. */
+int mf_http_request_fd(const struct mf_http_request *q);
+const char *mf_http_request_path(const struct mf_http_request *q);
+const char *mf_http_request_header(const struct mf_http_request *q, const char *name); /* or NULL */
+/* Whether there is a header whose name begins with ${prefix}. */
+bool mf_http_request_has(const struct mf_http_request *q, const char *prefix);
+void mf_http_request_set_user(struct mf_http_request *q, void *user);
+void *mf_http_request_user(const struct mf_http_request *q);
+/* Whether the client is still there to hear an answer. */
+bool mf_http_request_alive(const struct mf_http_request *q);
+/* ${q} is over. The answer is not to be stored by anybody (Cache-Control: no-store). */
+void mf_http_reply(struct mf_http_request *q, int code, const char *content_type, struct mf_slice body);
+#endif
