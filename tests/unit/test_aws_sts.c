@@ -39,7 +39,8 @@ test_policy(void **state)
 	static const char *const actions[] = { "s3:GetObject", "s3:ListBucket" };
 	static const char *const resources[] = { "arn:aws:s3:::data/runs/j-1/*",
 		"arn:aws:s3:::data?prefix=runs/j-1/" };
-	static const char *const all[] = { "arn:aws:s3:::data?prefix=" };
+	static const char *const wide[] = { "arn:aws:s3:::data?prefix=", "arn:aws:s3:::data?prefix=runs/j-1",
+		"arn:aws:s3:::data?prefix=*/", "arn:aws:s3:::data?prefix=runs/?prefix=x/" };
 	MF_AUTO_IN(mf_buf_fini) struct mf_buf b;
 	mf_buf_init(&b, 65536);
 	struct mf_scope *s = scope(actions, 2, resources, 2);
@@ -64,9 +65,11 @@ test_policy(void **state)
 	s = scope(actions, 0, resources, 1);
 	assert_int_equal(mf_aws_session_policy(s, 0, &b, NULL), MF_E_INVALID);
 	free(s);
-	s = scope(actions, 2, all, 1);
-	assert_int_equal(mf_aws_session_policy(s, 0, &b, NULL), MF_E_INVALID);
-	free(s);
+	for (size_t i = 0; i < MF_COUNT(wide); i++) {
+		s = scope(actions, 2, &wide[i], 1);
+		assert_int_equal(mf_aws_session_policy(s, 0, &b, NULL), MF_E_INVALID);
+		free(s);
+	}
 }
 
 static void

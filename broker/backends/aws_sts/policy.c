@@ -22,6 +22,14 @@ split_prefix(struct mf_slice resource, struct mf_slice *ret_arn, struct mf_slice
 	return false;
 }
 
+/* A "*" goes behind it. */
+static bool
+prefix_ok(struct mf_slice p)
+{
+	return p.n > 0 && p.p[p.n - 1] == '/' && memchr(p.p, '*', p.n) == NULL &&
+	       memchr(p.p, '?', p.n) == NULL;
+}
+
 static void
 put_date(struct mf_jw *w, const char *key, int64_t at_s)
 {
@@ -96,10 +104,10 @@ mf_aws_session_policy(const struct mf_scope *s, int64_t not_after, struct mf_buf
 		for (size_t k = 0; k < st->resources_n; k++) {
 			if (!split_prefix(st->resources[k], &arn, &prefix))
 				plain++;
-			else if (prefix.n == 0)
+			else if (!prefix_ok(prefix))
 				return MF_FAIL(err, MF_E_INVALID,
-				    "aws-sts: an empty prefix is the whole bucket: "
-				    "leave " PREFIX " away if that is meant");
+				    "aws-sts: " PREFIX " must be whole segments that end in \"/\", without * "
+				    "and ?: runs/r-1 would list runs/r-12, too");
 			else
 				put_statement(&w, st, &st->resources[k], not_after);
 		}
