@@ -260,6 +260,32 @@ test_files(void **state)
 	write_set(&w, 9);
 	assert_int_equal(written, 9);
 	mf_oidc_files_free(w.files);
+	/* A directory that takes nothing: nobody hears that it was written, and it is tried again later. */
+	char dir[] = "/tmp/mf-oidc-XXXXXX";
+	assert_non_null(mkdtemp(dir));
+	int gone = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(rmdir(dir), 0);
+	c.issuer = ISSUER;
+	assert_int_equal(mf_oidc_files_new(&c, gone, hear, NULL, &w.files, NULL), MF_OK);
+	write_set(&w, 10);
+	for (bool done = false; !done;) {
+		struct pollfd wait = { mf_mailbox_fd(w.box), POLLIN, 0 };
+		struct mf_list todo;
+		mf_list_init(&todo);
+		assert_int_equal(poll(&wait, 1, HANG_MS), 1);
+		(void)mf_mailbox_take(w.box, &todo);
+		MF_LIST_EACH(at, &todo)
+		{
+			mf_list_del(at);
+			struct mf_crew_event *ev = MF_LIST_ITEM(at, struct mf_crew_event, at);
+			done |= ev->kind == MF_CREW_DONE && mf_oidc_files_done(w.files, w.crew, ev->arg);
+			mf_crew_event_free(ev);
+		}
+	}
+	mf_oidc_files_turn(w.files, w.crew); /* not at once */
+	assert_int_equal(written, 9);
+	mf_oidc_files_free(w.files);
+	(void)close(gone);
 	mf_crew_free(w.crew);
 	mf_mailbox_free(w.box);
 	(void)close(w.dirfd);
