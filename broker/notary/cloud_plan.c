@@ -155,6 +155,7 @@ mf_cloud_plan(struct mf_engine *e, struct mf_now now, const struct mf_lease *l, 
 		return no(ret_why, CLOUD_LATER, "%s", err.msg);
 	struct mf_policy_request req = { mf_slice_str(l->job->profile), facts, now.wall_us / 1000000 };
 	mf_policy_decide(e->policy, &req, &ret_p->d);
+	mf_engine_check_frozen(e, l->job->tenant, l->job->person, &ret_p->d);
 	if (!ret_p->d.permit)
 		return no(ret_why, CLOUD_DENIED, "%s", ret_p->d.told);
 	ret_p->grant = mf_policy_cloud_find(ret_p->d.profile, mf_slice_str(grant));
