@@ -57,3 +57,10 @@ mf_cli_oidc_export(struct mf_cli *c)
 	static char name[] = "mayfly-audit";
 	return become(c, name, "oidc-export");
 }
+
+int
+mf_cli_setup(struct mf_cli *c)
+{
+	static char name[] = "mayfly-policy";
+	return become(c, name, "setup");
+}

@@ -341,6 +341,10 @@ mf_tool_main(int argc, char **argv)
 		(void)fputs(usage, stdout);
 		return TOOL_OK;
 	}
+	if (strcmp(verb, "setup") == 0) {
+		argv[1] = argv[0];
+		return mf_tool_setup(argc - 1, argv + 1);
+	}
 	for (size_t i = 0; i < MF_COUNT(verbs); i++) {
 		struct mf_tool_opts o;
 		if (strcmp(verb, verbs[i].name) != 0)

@@ -32,6 +32,8 @@ struct mf_tool_opts {
 
 /* The whole program: an exit code of the above. */
 int mf_tool_main(int argc, char **argv);
+/* setup_verb.c: the verb of `mayfly setup`; ${argv} from the program's name on. */
+int mf_tool_setup(int argc, char **argv);
 int mf_tool_lint(const struct mf_tool_opts *o);
 int mf_tool_test(const struct mf_tool_opts *o);
 int mf_tool_diff(const struct mf_tool_opts *o);
