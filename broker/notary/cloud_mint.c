@@ -349,7 +349,11 @@ mf_engine_mint_cloud(struct mf_engine *e, struct mf_now now, struct session *s, 
 	}
 	switch (mf_cloud_plan(e, now, l, m->grant, &p, text)) {
 	case CLOUD_YES:
-		begin(e, now, s, request_id, l, &p);
+		why = mf_engine_issuer_why_not(e, p.issuer);
+		if (why != NULL)
+			mf_send_refusal(e, s->sid, request_id, UNAVAILABLE, why, NULL);
+		else
+			begin(e, now, s, request_id, l, &p);
 		break;
 	case CLOUD_DENIED:
 		mf_engine_deny_token(

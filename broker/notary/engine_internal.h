@@ -438,8 +438,8 @@ void mf_engine_issuer_tick(struct mf_engine *e, struct mf_now now);
 bool mf_engine_issuer_trouble(const struct mf_engine *e, const struct mf_key *k, char *text, size_t cap);
 /* Whoever asks about keys may just have copied the documents: look again soon. */
 void mf_engine_issuer_hurry(struct mf_engine *e, struct mf_now now);
-/* Why no cloud token is asked for; NULL: the issuer is no reason. Lives until the next look. */
-const char *mf_engine_issuer_why_not(const struct mf_engine *e);
+/* Why no token is asked for with an assertion of ${issuer}; NULL: that is no reason. Lives until the next look. */
+const char *mf_engine_issuer_why_not(const struct mf_engine *e, const char *issuer);
 /* REL_OIDC: its record is durable. */
 void mf_engine_oidc_out(struct mf_engine *e, const struct release *r);
 /* A bundle's record is durable: hand it out. */

@@ -101,15 +101,17 @@ mf_engine_issuer_trouble(const struct mf_engine *e, const struct mf_key *k, char
 }
 
 const char *
-mf_engine_issuer_why_not(const struct mf_engine *e)
+mf_engine_issuer_why_not(const struct mf_engine *e, const char *issuer)
 {
 	const struct mf_issuer_seen *s = &e->issuer.seen;
-	if (!watched(e) || s->sight == MF_ISSUER_UNSEEN || s->sight == MF_ISSUER_SAME)
+	if (!watched(e))
 		return NULL;
+	/* Whoever wrote it has a key that clouds take for ours: another issuer of ours is no comfort. */
 	if (s->sight == MF_ISSUER_FOREIGN)
 		return s->why;
 	const struct mf_key *k = mf_state_active_key(e->state, MF_KEY_USE_ASSERTION_RS256);
-	return s->sight == MF_ISSUER_STALE && k != NULL && !mf_issuer_shows(s, k->id) ? s->why : NULL;
+	bool lacks = s->sight == MF_ISSUER_STALE && k != NULL && !mf_issuer_shows(s, k->id);
+	return lacks && strcmp(issuer, e->issuer_url) == 0 ? s->why : NULL;
 }
 
 const char *

@@ -12,6 +12,7 @@
 
 #include "engine_jobs.h"
 #include "engine_keys.h"
+#include "engine_rig_cloud.h"
 
 #include "broker/notary/engine_internal.h"
 
@@ -79,7 +80,7 @@ test_waits(void **state)
 	mf_rig_advance(r, 2000);
 	assert_true(r->fetch_id != 0);
 	assert_string_equal(mf_engine_issuer_state(r->e), "unseen");
-	assert_null(mf_engine_issuer_why_not(r->e));
+	assert_null(mf_engine_issuer_why_not(r->e, ISSUER));
 	answer_with(r, "", discovery, "{\"keys\":[]}");
 	assert_string_equal(mf_engine_issuer_state(r->e), "same");
 	prepare(r, 1);
@@ -89,7 +90,7 @@ test_waits(void **state)
 	assert_string_equal(mf_engine_issuer_state(r->e), "stale");
 	mf_rig_assert_error(mf_rig_activate_key(r, RS, false), "oidc export");
 	assert_int_equal(mf_rig_key_state(r, spare(1)), MF_KEY_PREPARED);
-	assert_null(mf_engine_issuer_why_not(r->e)); /* what signs now is as good as before */
+	assert_null(mf_engine_issuer_why_not(r->e, ISSUER)); /* what signs now is as good as before */
 	/* It was copied: whoever asked has the broker look again within seconds. */
 	char *now = copy(r);
 	mf_rig_advance(r, 6000);
@@ -104,7 +105,8 @@ test_waits(void **state)
 	/* Somebody puts the old copy back: nothing would be accepted, and that is said. */
 	mf_rig_advance(r, 540000);
 	see(r, "{\"keys\":[]}");
-	assert_non_null(strstr(mf_engine_issuer_why_not(r->e), "does not show the key that signs"));
+	assert_non_null(strstr(mf_engine_issuer_why_not(r->e, ISSUER), "does not show the key that signs"));
+	assert_null(mf_engine_issuer_why_not(r->e, ISSUER "/x5c")); /* which our publisher serves */
 	mf_rig_free(r);
 }
 
@@ -140,7 +142,8 @@ test_foreign(void **state)
 	    text, sizeof(text), "{\"keys\":[{\"kid\":\"%s\",%s]}", spare(3), mf_buf_cstr(&other) + 1);
 	answer_with(r, "", discovery, text);
 	assert_string_equal(mf_engine_issuer_state(r->e), "foreign");
-	assert_non_null(strstr(mf_engine_issuer_why_not(r->e), "not ours"));
+	assert_non_null(strstr(mf_engine_issuer_why_not(r->e, ISSUER), "not ours"));
+	assert_non_null(mf_engine_issuer_why_not(r->e, ISSUER "/x5c"));
 	mf_rig_advance(r, 3600000);
 	/* An answer that fails does not take the alarm back. */
 	answer_with(r, "transient", "", "");
@@ -161,7 +164,7 @@ test_foreign(void **state)
 	see(r, mine);
 	free(mine);
 	assert_string_equal(mf_engine_issuer_state(r->e), "same");
-	assert_null(mf_engine_issuer_why_not(r->e));
+	assert_null(mf_engine_issuer_why_not(r->e, ISSUER));
 	mf_rig_free(r);
 }
 
@@ -177,7 +180,7 @@ test_away(void **state)
 	answer_with(r, "transient", "", "");
 	assert_string_equal(mf_engine_issuer_state(r->e), "away");
 	mf_rig_assert_error(mf_rig_activate_key(r, RS, false), "cannot be read");
-	assert_null(mf_engine_issuer_why_not(r->e));
+	assert_null(mf_engine_issuer_why_not(r->e, ISSUER));
 	for (size_t i = 0; i < MF_COUNT(bad); i++) {
 		see(r, bad[i]);
 		assert_string_equal(mf_engine_issuer_state(r->e), "away");
@@ -220,6 +223,37 @@ test_unwatched(void **state)
 	mf_rig_free(r);
 }
 
+/* What stops is the minting itself. */
+static void
+test_mint(void **state)
+{
+	MF_UNUSED(state);
+	static struct rig_cloud cloud;
+	static struct rig_job job;
+	assert_int_equal(mf_jws_key_generate(MF_JWS_RS256, &mf_rig_assertion_key, NULL), MF_OK);
+	mf_rig_watch_issuer = "https://issuer.example";
+	struct rig *r = mf_rig_with_cloud(&cloud, &job);
+	mf_rig_watch_issuer = NULL;
+	mf_rig_advance(r, 61000);
+	static const char same[] = "{\"issuer\":\"https://issuer.example\"}";
+	answer_with(r, "", same, "{\"keys\":[{\"kty\":\"RSA\",\"n\":\"AQ\",\"e\":\"AQAB\",\"kid\":\"x\"}]}");
+	uint64_t req = mf_rig_mint_cloud(r, &job, "data");
+	mf_rig_settle(r);
+	assert_int_equal(cloud.asked_in_all, 0);
+	assert_int_equal(mf_rig_refusal(r, 1, req), MAYFLY__AGENT__V1__REFUSAL_CODE__REFUSAL_UNAVAILABLE);
+	assert_non_null(strstr(mf_rig_answer(r, 1, req)->refusal->reason, "not ours"));
+	mf_rig_advance(r, 61000);
+	answer_with(r, "", same, r->oidc_jwks);
+	(void)mf_rig_mint_cloud(r, &job, "data");
+	mf_rig_settle(r);
+	mf_rig_assert_all(r, true);
+	mf_rig_settle(r);
+	assert_int_equal(cloud.asked_in_all, 1);
+	mf_rig_cloud_free(r);
+	mf_jws_key_free(mf_rig_assertion_key);
+	mf_rig_assertion_key = NULL;
+}
+
 static int
 teardown(void **state)
 {
@@ -237,6 +271,7 @@ main(void)
 		cmocka_unit_test(test_foreign),
 		cmocka_unit_test(test_away),
 		cmocka_unit_test(test_unwatched),
+		cmocka_unit_test(test_mint),
 	};
 	return cmocka_run_group_tests(tests, NULL, teardown);
 }
