@@ -20,6 +20,8 @@ struct mf_courier_link {
 	uint64_t unasked;
 	void (*fetched)(void *ctx, const Mayfly__Roles__V1__CloudFetchResult *r);
 	void *fetched_ctx;
+	const struct mf_courier_mints *mints;
+	void *mints_ctx;
 };
 
 enum mf_status
@@ -36,9 +38,12 @@ mf_courier_link_new(const char *build_id, struct mf_courier_link **ret_l, struct
 static void
 disconnect(struct mf_courier_link *l)
 {
+	bool was_open = mf_courier_link_open(l);
 	mf_seqpacket_free(l->pkt);
 	l->pkt = NULL;
 	l->state = MF_LINK_HELLO;
+	if (was_open && l->mints != NULL)
+		l->mints->gone(l->mints_ctx);
 }
 
 void
@@ -46,7 +51,7 @@ mf_courier_link_free(struct mf_courier_link *l)
 {
 	if (l == NULL)
 		return;
-	disconnect(l);
+	mf_seqpacket_free(l->pkt);
 	free(l);
 }
 
@@ -91,6 +96,10 @@ take(struct mf_courier_link *l, uint16_t type, const ProtobufCMessage *msg)
 	}
 	if (type == MF_MSG_CLOUD_FETCH_RESULT && l->fetched != NULL) {
 		l->fetched(l->fetched_ctx, m);
+		return true;
+	}
+	if (type == MF_MSG_MINT_RESULT && l->mints != NULL) {
+		l->mints->minted(l->mints_ctx, m);
 		return true;
 	}
 	l->unasked++;
@@ -156,4 +165,34 @@ mf_courier_link_write(struct mf_courier_link *l)
 		return;
 	mf_jlog_err(MF_LOG_WARN, "courier.link", "the link to the courier is closed", &err);
 	disconnect(l);
+}
+
+bool
+mf_courier_link_mint(struct mf_courier_link *l, const Mayfly__Roles__V1__MintRequest *q)
+{
+	struct mf_err err = { 0 };
+	MF_AUTO_IN(mf_buf_fini) struct mf_buf b;
+	mf_buf_init(&b, MF_LIM_IPC_MESSAGE);
+	if (!mf_courier_link_open(l))
+		return false;
+	enum mf_status s =
+	    mf_role_encode(&mf_link_courier, MF_LINK_INNER, MF_MSG_MINT_REQUEST, &q->base, false, &b, &err);
+	if (s == MF_OK)
+		s = mf_seqpacket_queue(l->pkt, MF_MSG_MINT_REQUEST, mf_buf_slice(&b), -1, &err);
+	if (s != MF_OK)
+		mf_jlog_err(MF_LOG_WARN, "courier.link", "a request did not go to the courier", &err);
+	return s == MF_OK;
+}
+
+void
+mf_courier_link_on_minted(struct mf_courier_link *l, const struct mf_courier_mints *ops, void *ctx)
+{
+	l->mints = ops;
+	l->mints_ctx = ctx;
+}
+
+bool
+mf_courier_link_wants_write(const struct mf_courier_link *l)
+{
+	return l->pkt != NULL && mf_seqpacket_wants_write(l->pkt);
 }

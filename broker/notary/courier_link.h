@@ -32,4 +32,14 @@ bool mf_courier_link_fetch(struct mf_courier_link *l, uint64_t fetch_id, const c
 /* Who hears of what it read; NULL: nobody waits for it. */
 void mf_courier_link_on_fetched(struct mf_courier_link *l,
     void (*fetched)(void *ctx, const Mayfly__Roles__V1__CloudFetchResult *r), void *ctx);
+/* Ask for a token. False: there is no courier, or it has too much to read; nothing was sent. */
+bool mf_courier_link_mint(struct mf_courier_link *l, const Mayfly__Roles__V1__MintRequest *q);
+/* Who hears of tokens, and that the courier is gone with what it was asked. Whether it was asked for is his to know. */
+struct mf_courier_mints {
+	void (*minted)(void *ctx, const Mayfly__Roles__V1__MintResult *m);
+	void (*gone)(void *ctx);
+};
+/* ${ops} outlives the link. */
+void mf_courier_link_on_minted(struct mf_courier_link *l, const struct mf_courier_mints *ops, void *ctx);
+bool mf_courier_link_wants_write(const struct mf_courier_link *l);
 #endif

@@ -51,6 +51,7 @@ read_conf(struct mf_role *role, struct mf_notary_conf *c, struct mf_err *err)
 	c->oidc_issuer = mf_role_opt(role, "oidc_issuer");
 	c->oidc_watch = mf_role_opt(role, "oidc_watch") != NULL;
 	c->oidc_x5c_issuer = mf_role_opt(role, "oidc_x5c_issuer");
+	c->cloud_fd = mf_role_fd(role, "cloud");
 	c->foreign_fd = mf_role_fd(role, "foreign");
 	c->signers_fd = mf_role_fd(role, "signers");
 	c->signers_required = (uint32_t)mf_role_opt_u64(role, "signers_required", 0);

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "broker/notary/notary_cloud.h"
 #include "broker/notary/policy_file.h"
 #include "broker/notary/publish.h"
 #include "crypto/hash.h"
@@ -159,7 +160,8 @@ crew_event(struct mf_notary *n, struct mf_crew_event *ev)
 	} else if (ev->kind == MF_CREW_JWT) {
 		mf_engine_jwt_signed(n->engine, mf_now(), ev->ticket, mf_buf_slice(&ev->bytes));
 	} else if (ev->kind == MF_CREW_DONE) {
-		if (!mf_oidc_files_done(n->oidc, n->crew, ev->arg))
+		if (!mf_oidc_files_done(n->oidc, n->crew, ev->arg) &&
+		    !mf_assertions_done(n->assertions, n->engine, mf_now(), ev->arg))
 			mf_key_files_done(n->key_files, n->crew, n->engine, ev->arg);
 	} else {
 		session_event(n, ev);
@@ -238,6 +240,11 @@ control(struct mf_notary *n)
 			continue;
 		} else if (m.type == MF_CONTROL_RELOAD && mf_key_files_reload(n->key_files, m.text, m.fd)) {
 			continue;
+		} else if (m.type == MF_CONTROL_RELOAD && strcmp(m.text, "cloud") == 0) {
+			if (mf_notary_cloud_load(n->engine, m.fd, &err) != MF_OK)
+				mf_jlog_err(
+				    MF_LOG_ERROR, "cloud.rejected", "the cloud targets in force stay", &err);
+			(void)close(m.fd);
 		} else if (m.type == MF_CONTROL_RELOAD && strcmp(m.text, "policy") == 0) {
 			mf_policy_file_again(n->engine, n->conf.policy_name, m.fd);
 		} else if (m.type == MF_CONTROL_RELOAD && strcmp(m.text, "signers") == 0) {
@@ -364,6 +371,8 @@ start_threads(struct mf_notary *n, struct mf_store_opened *o, struct mf_err *err
 	MF_TRY(mf_oidc_files_new(&oc, n->conf.public_dirfd, oidc_written, n, &n->oidc, err));
 	MF_TRY(mf_courier_link_new(n->conf.build_id, &n->courier, err));
 	mf_courier_link_on_fetched(n->courier, issuer_fetched, n);
+	mf_courier_link_on_minted(n->courier, &mf_notary_mints, n);
+	MF_TRY(mf_assertions_new(&n->assertions, err));
 	return mf_front_link_new(&fc, &n->front, err);
 }
 
@@ -430,6 +439,8 @@ mf_notary_new(const struct mf_notary_conf *conf, struct mf_role *role, struct mf
 	s = mf_approvals_new(conf->signers_required, mf_buf_cstr(&n->origin), conf->signers_fd, n->crew,
 	    n->engine, &n->approvals, err);
 	if (s == MF_OK)
+		s = mf_notary_cloud_load(n->engine, conf->cloud_fd, err);
+	if (s == MF_OK)
 		s = mf_policy_file_load(n->engine, conf->policy_name, conf->policy_fd, err);
 	if (s != MF_OK)
 		n->keys = NULL;
@@ -453,6 +464,7 @@ mf_notary_free(struct mf_notary *n)
 	mf_mailbox_free(n->crew_box);
 	mf_front_link_free(n->front);
 	mf_courier_link_free(n->courier);
+	mf_assertions_free(n->assertions);
 	mf_oidc_files_free(n->oidc);
 	mf_engine_free(n->engine);
 	mf_evidence_free(n->evidence);
@@ -521,6 +533,8 @@ mf_notary_run(struct mf_notary *n)
 			{ mf_front_link_fd(n->front), POLLIN, 0 },
 			{ mf_courier_link_fd(n->courier), POLLIN, 0 },
 		};
+		if (mf_courier_link_wants_write(n->courier))
+			p[4].events |= POLLOUT;
 		if (mf_front_link_wants_write(n->front))
 			p[3].events |= POLLOUT;
 		(void)poll(p, 5 + mf_evidence_poll(n->evidence, p + 5), TICK_MS);

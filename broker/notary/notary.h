@@ -19,6 +19,7 @@ struct mf_notary_conf {
 	size_t threads;
 	int log_dirfd, policy_fd, keys_dirfd;	   /* stay the caller's */
 	struct mf_kek *kek;			   /* likewise: seals keys that are made later */
+	int cloud_fd;				   /* likewise: a packed CloudConf; -1: none */
 	int foreign_fd;				   /* likewise; -1: none */
 	int public_dirfd;			   /* likewise, for the OIDC documents; -1: none */
 	const char *oidc_issuer, *oidc_x5c_issuer; /* NULL: no documents */

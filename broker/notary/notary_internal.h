@@ -2,6 +2,7 @@
 #ifndef MF_NOTARY_NOTARY_INTERNAL_H
 #define MF_NOTARY_NOTARY_INTERNAL_H
 #include "broker/notary/approvals.h"
+#include "broker/notary/assertions.h"
 #include "broker/notary/committer.h"
 #include "broker/notary/courier_link.h"
 #include "broker/notary/crew.h"
@@ -24,6 +25,7 @@ struct mf_notary {
 	struct mf_committer *committer;
 	struct mf_front_link *front;
 	struct mf_courier_link *courier;
+	struct mf_assertions *assertions;
 	struct mf_removals *removals;
 	struct mf_evidence *evidence; /* NULL: nodes join by tokens only */
 	struct mf_sids *sids;

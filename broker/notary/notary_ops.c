@@ -1,6 +1,7 @@
 /* What the engine asks for, in the notary's process: each is passed to the part that does it. */
 #include "base/clock.h"
 #include "broker/notary/notary_internal.h"
+#include "broker/notary/notary_cloud.h"
 #include "broker/notary/policy_file.h"
 #include "os/jlog.h"
 
@@ -162,6 +163,10 @@ const struct mf_engine_ops mf_notary_engine_ops = {
 	.sign = op_sign,
 	.jwt_key = op_jwt_key,
 	.sign_jwt = op_sign_jwt,
+	.assertion_key = mf_notary_assertion_key,
+	.sign_assertion = mf_notary_sign_assertion,
+	.mint = mf_notary_mint,
+	.backend = mf_notary_backend,
 	.append = op_append,
 	.send = op_send,
 	.close = op_close,

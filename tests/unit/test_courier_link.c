@@ -169,6 +169,73 @@ test_fetch(void **state)
 	done(&p);
 }
 
+static unsigned minted_n, gone_n;
+static uint64_t minted_id;
+
+static void
+minted(void *ctx, const Mayfly__Roles__V1__MintResult *m)
+{
+	assert_ptr_equal(ctx, &minted_n);
+	minted_n++;
+	minted_id = m->mint_id;
+}
+
+static void
+gone(void *ctx)
+{
+	assert_ptr_equal(ctx, &minted_n);
+	gone_n++;
+}
+
+static void
+test_a_request_and_its_result(void **state)
+{
+	MF_UNUSED(state);
+	static const struct mf_courier_mints ops = { minted, gone };
+	Mayfly__Roles__V1__MintRequest q = MAYFLY__ROLES__V1__MINT_REQUEST__INIT;
+	Mayfly__Roles__V1__MintResult r = MAYFLY__ROLES__V1__MINT_RESULT__INIT;
+	char target[] = "lab";
+	struct mf_packet packet;
+	minted_n = gone_n = 0;
+	struct pair p = connected();
+	mf_courier_link_on_minted(p.l, &ops, &minted_n);
+	q.mint_id = 7;
+	q.target = target;
+	assert_false(mf_courier_link_mint(p.l, &q)); /* it has not said hello */
+	hello(&p, "build");
+	assert_true(mf_courier_link_mint(p.l, &q));
+	mf_courier_link_write(p.l);
+	assert_false(mf_courier_link_wants_write(p.l));
+	assert_int_equal(mf_seqpacket_recv(p.courier, &packet, NULL), MF_OK);
+	assert_int_equal(packet.type, MF_MSG_MINT_REQUEST);
+	Mayfly__Roles__V1__MintRequest *got =
+	    mayfly__roles__v1__mint_request__unpack(NULL, packet.payload.n, packet.payload.p);
+	assert_int_equal(got->mint_id, 7);
+	assert_string_equal(got->target, "lab");
+	mayfly__roles__v1__mint_request__free_unpacked(got, NULL);
+	r.mint_id = 7;
+	say(&p, MF_MSG_MINT_RESULT, &r.base);
+	assert_int_equal(minted_n, 1);
+	assert_int_equal(minted_id, 7);
+	assert_int_equal(mf_courier_link_unasked(p.l), 0);
+	/* It dies: once it is told, and nothing goes there any more. */
+	mf_seqpacket_free(p.courier);
+	p.courier = NULL;
+	mf_courier_link_read(p.l);
+	assert_int_equal(gone_n, 1);
+	assert_false(mf_courier_link_mint(p.l, &q));
+	done(&p);
+	assert_int_equal(gone_n, 1);
+	/* One that never said hello was asked nothing. */
+	p = connected();
+	mf_courier_link_on_minted(p.l, &ops, &minted_n);
+	mf_seqpacket_free(p.courier);
+	p.courier = NULL;
+	mf_courier_link_read(p.l);
+	assert_int_equal(gone_n, 1);
+	done(&p);
+}
+
 int
 main(void)
 {
@@ -178,6 +245,7 @@ main(void)
 		cmocka_unit_test(test_unasked_results_are_dropped),
 		cmocka_unit_test(test_bad_bytes_end_the_link_only),
 		cmocka_unit_test(test_fetch),
+		cmocka_unit_test(test_a_request_and_its_result),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

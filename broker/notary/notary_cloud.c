@@ -1,0 +1,66 @@
+#include "broker/notary/notary_cloud.h"
+
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "broker/notary/notary_internal.h"
+#include "os/jlog.h"
+#include "os/secure_file.h"
+#include "rpc/pb_check.h"
+
+enum mf_status
+mf_notary_cloud_load(struct mf_engine *e, int fd, struct mf_err *err)
+{
+	MF_AUTO_IN(mf_buf_fini) struct mf_buf b;
+	MF_AUTO(mf_pb_free) ProtobufCMessage *msg = NULL;
+	mf_buf_init(&b, MF_LIM_PB_BYTES);
+	if (fd < 0)
+		return MF_OK;
+	if (lseek(fd, 0, SEEK_SET) < 0)
+		return MF_FAIL(err, MF_E_IO, "cloud targets: cannot be read");
+	MF_TRY(mf_file_read_all(fd, &b, err));
+	MF_TRY(mf_pb_unpack(&mayfly__roles__v1__cloud_conf__descriptor, mf_buf_slice(&b), &msg, err));
+	const void *conf = msg;
+	return mf_engine_cloud(e, conf, err);
+}
+
+struct mf_jws_key *
+mf_notary_assertion_key(void *ctx, const char *kid)
+{
+	return mf_key_files_assertion(((struct mf_notary *)ctx)->key_files, kid);
+}
+
+void
+mf_notary_sign_assertion(void *ctx, struct mf_assertion_request *req)
+{
+	struct mf_notary *n = ctx;
+	mf_assertions_sign(n->assertions, n->crew, req);
+}
+
+bool
+mf_notary_mint(void *ctx, const Mayfly__Roles__V1__MintRequest *q)
+{
+	return mf_courier_link_mint(((struct mf_notary *)ctx)->courier, q);
+}
+
+const struct mf_token_backend *
+mf_notary_backend(void *ctx, const char *name)
+{
+	MF_UNUSED(ctx);
+	return mf_token_backend_find(name);
+}
+
+static void
+minted(void *ctx, const Mayfly__Roles__V1__MintResult *m)
+{
+	mf_engine_minted(((struct mf_notary *)ctx)->engine, mf_now(), m);
+}
+
+static void
+gone(void *ctx)
+{
+	mf_engine_courier_gone(((struct mf_notary *)ctx)->engine, mf_now());
+}
+
+const struct mf_courier_mints mf_notary_mints = { .minted = minted, .gone = gone };
