@@ -13,25 +13,17 @@ rgw_up
 mkdir docs
 issuer_up "$PWD/docs"
 issuer publish docs "$issuer_url" k.crt
-policy() {	# ACTIONS RESOURCES ...: pairs of comma-separated quoted lists
-	local out='' sep=''
-	while [ $# -gt 0 ]; do
-		out+="$sep{\"Effect\":\"Allow\",\"Action\":[$1],\"Resource\":[$2]}" sep=,
-		shift 2
-	done
-	echo "{\"Version\":\"2012-10-17\",\"Statement\":[$out]}"
-}
 {
 	rgw provider "$issuer_url"
 	rgw role train "$issuer_url" 'spiffe://td.example/job/*'
-	rgw policy train base "$(policy '"s3:*"' '"arn:aws:s3:::data","arn:aws:s3:::data/*"')"
+	rgw policy train base "$(rgw_allow 's3:*' 'arn:aws:s3:::data,arn:aws:s3:::data/*')"
 	rgw bucket data
 	rgw put data sets/a hello
 	rgw put data runs/r-2/ckpt hello
 } >setup.log 2>&1
 [ "$(grep -c '^200 ' setup.log)" = 6 ] || fail setup "$(cat setup.log)"
 rgw assume train r-1 "$(issuer jwt k.key "$issuer_url" '{"sub":"spiffe://td.example/job/r-1"}')" \
-    "$(policy '"s3:GetObject"' '"arn:aws:s3:::data/sets/*"' '"s3:GetObject","s3:PutObject"' '"arn:aws:s3:::data/runs/r-1/*"')" >cred.json ||
+    "$(rgw_allow s3:GetObject 'arn:aws:s3:::data/sets/*' s3:GetObject,s3:PutObject 'arn:aws:s3:::data/runs/r-1/*')" >cred.json ||
 	fail assume "$(cat cred.json)"
 # What a session wrote is its subject's own: the administrator may not read it, another session of the role may.
 rgw assume train reader "$(issuer jwt k.key "$issuer_url" '{"sub":"spiffe://td.example/job/reader"}')" >reader.json || fail assume "$(cat reader.json)"

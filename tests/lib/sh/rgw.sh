@@ -6,6 +6,7 @@
 #   rgw_up [SETTING...]      start all; SETTING is a line of ceph.conf's [client.rgw.a]. Sets rgw_url; stopped at the end
 #   rgw_off, rgw_on          the gateway alone, with all it stores kept: an object store that is away for a while
 #   rgw VERB...              the administrator, or with RGW_CREDS=FILE the bearer of a credential (tests/lib/sh/rgw.py)
+#   rgw_allow ACTIONS RESOURCES [ACTIONS RESOURCES]...   a policy document, from words divided by commas
 #   issuer VERB...           a token issuer made by hand (tests/lib/sh/issuer.py)
 #   issuer_up DIR [PEM]      serve DIR as an issuer's documents, https with PEM (key and chain); sets issuer_url
 #
@@ -18,7 +19,19 @@ rgw_here() {
 	done
 	rgw_py=$(python_with "$MAYFLY_TOP/tests/cloud/boto/requirements.txt") || { skip all "$(toolchain_why)"; exit 0; }
 }
-rgw() { RGW_URL=$rgw_url "$rgw_py" "$MAYFLY_TOP/tests/lib/sh/rgw.py" "$@"; }
+rgw() {
+	env -u AWS_PROFILE AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null RGW_URL="$rgw_url" \
+	    "$rgw_py" "$MAYFLY_TOP/tests/lib/sh/rgw.py" "$@"
+}
+rgw_allow() {
+	local out='' sep='' list='"%s"'
+	while [ $# -gt 1 ]; do
+		# shellcheck disable=SC2059 # the format is ours
+		out+="$sep{\"Effect\":\"Allow\",\"Action\":[$(printf "$list" "${1//,/\",\"}")],\"Resource\":[$(printf "$list" "${2//,/\",\"}")]}" sep=,
+		shift 2
+	done
+	printf '{"Version":"2012-10-17","Statement":[%s]}' "$out"
+}
 issuer() { /usr/bin/python3 "$MAYFLY_TOP/tests/lib/sh/issuer.py" "$@"; }
 
 # rgw_answers: an HTTP status line comes back
