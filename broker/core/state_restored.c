@@ -67,7 +67,7 @@ mf_state_apply_restored(struct mf_state *st, uint64_t index, const struct mf_rec
 	st->restored = index;
 	st->tail_missing = !mf_slice_eq_str(r->s[MF_RS_CAUSE], MF_CAUSE_WHOLE);
 	/* Agents may hold later numbers than this log knows: seconds are ahead of any count of changes. */
-	for (unsigned i = 0; i < MF_KEY_BUNDLES; i++)
+	for (unsigned i = MF_KEY_IN_NONE + 1; i < MF_KEY_BUNDLES; i++)
 		if (st->bundle[i] < (uint64_t)(r->ts_us / 1000000))
 			st->bundle[i] = (uint64_t)(r->ts_us / 1000000);
 	for (struct mf_node *n = st->nodes; n != NULL; n = n->hh.next)
