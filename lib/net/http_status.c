@@ -25,7 +25,11 @@ struct mf_http_status {
 	int fd; /* -1 until it was taken over */
 	struct mf_http_status_page pages[PAGES_MAX];
 	size_t n;
+	struct mf_http_status *next; /* of this thread's */
 };
+
+/* evhttp puts its own argument in the place of ours, in the error callback too: whose a listener is, is found here. */
+static _Thread_local struct mf_http_status *all;
 
 static void
 answer(struct evhttp_request *req, const struct mf_http_status_page *page)
@@ -73,7 +77,12 @@ on_request(struct evhttp_request *req, void *ctx)
 static void
 on_accept_error(struct evconnlistener *listener, void *ctx)
 {
-	struct mf_http_status *h = ctx;
+	MF_UNUSED(ctx); /* evhttp's */
+	struct mf_http_status *h = all;
+	while (h != NULL && h->listener != listener)
+		h = h->next;
+	if (h == NULL)
+		return;
 	(void)evconnlistener_disable(listener);
 	mf_loop_timer_set(h->pause, PAUSE_MS);
 }
@@ -136,6 +145,8 @@ mf_http_status_new(struct mf_loop *l, int fd, const struct mf_http_status_page *
 	evhttp_set_gencb(h->http, on_request, h);
 	MF_TRY(listen_on(h, l, fd, err));
 	h->fd = fd;
+	h->next = all;
+	all = h;
 	*ret_h = MF_TAKE(h);
 	return MF_OK;
 }
@@ -157,6 +168,11 @@ mf_http_status_free(struct mf_http_status *h)
 {
 	if (h == NULL)
 		return;
+	for (struct mf_http_status **p = &all; *p != NULL; p = &(*p)->next)
+		if (*p == h) {
+			*p = h->next;
+			break;
+		}
 	if (h->http != NULL)
 		evhttp_free(h->http);
 	mf_loop_timer_free(h->pause);
