@@ -135,6 +135,12 @@ mf_cloud_wait_cancel(struct mf_cloud_wait *w)
 }
 
 static void
+nothing(struct mf_identity_watch *w)
+{
+	MF_UNUSED(w);
+}
+
+static void
 finish(
     struct mf_cloud_wait *w, enum mf_cloud_result result, const struct mf_cloud_item *i, const char *reason)
 {
@@ -144,7 +150,7 @@ finish(
 	a.reason = text;
 	/* The watch is what keeps the entry, and so the item: it goes last. */
 	struct mf_clouds *c = w->clouds;
-	struct mf_identity_watch hold = { .changed = w->watch.changed };
+	struct mf_identity_watch hold = { .changed = nothing };
 	mf_identity_watch_set(c->cfg.ids, &hold, w->entry);
 	if (result == MF_CLOUD_GIVEN)
 		mf_identities_fetched(c->cfg.ids, w->entry);
