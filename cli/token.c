@@ -113,6 +113,7 @@ mf_cli_token_get(struct mf_cli *c)
 	struct mf_err err = { 0 };
 	const char *format = mf_cli_get(c, "output");
 	size_t k = 0;
+	mf_buf_init(&out, MF_SHOW_MAX);
 	while (format != NULL && k < MF_COUNT(formats) && strcmp(format, formats[k].name) != 0)
 		k++;
 	if (k == MF_COUNT(formats))
@@ -122,7 +123,6 @@ mf_cli_token_get(struct mf_cli *c)
 	int rc = mf_cli_ask_agent(c, &mf_cli_cloud_token, &req.base, &msg);
 	if (rc != MF_EXIT_OK)
 		return rc;
-	mf_buf_init(&out, MF_SHOW_MAX);
 	if (formats[k].put((const answer *)(const void *)msg, &out, &err) != MF_OK)
 		return mf_cli_fail(c, &err);
 	mf_cli_write(c, mf_buf_slice(&out));

@@ -108,6 +108,7 @@ on_token(struct mf_cloud_wait *w, const struct mf_cloud_answer *a)
 	struct call *c = MF_CONTAINER_OF(w, struct call, wait);
 	MF_AUTO_IN(mf_buf_fini) struct mf_buf body; /* wiped */
 	struct mf_err err = { 0 };
+	mf_buf_init(&body, BODY_MAX);
 	if (a->result == MF_CLOUD_LATER) {
 		refuse(c, 503, mf_cloud_result_code(a->result), a->reason);
 		return;
@@ -116,7 +117,6 @@ on_token(struct mf_cloud_wait *w, const struct mf_cloud_answer *a)
 		refuse(c, 403, mf_cloud_result_code(a->result), a->reason);
 		return;
 	}
-	mf_buf_init(&body, BODY_MAX);
 	int64_t now_s = mf_loop_now(c->http->cfg.loop).wall_us / 1000000;
 	enum mf_status s = mf_cloud_json(a->item, c->kind, now_s, &body, &err);
 	if (s == MF_OK)
