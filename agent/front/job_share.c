@@ -2,7 +2,8 @@
  * job_share: how the connections that one user may have are shared between that user's jobs. See job_conn.h.
  *
  * Attested connections may take all places but a few; those few are the lobby, where newcomers wait for the attestor. In the
- * lobby the oldest makes room, so a newcomer always gets in. When it is attested and the places are full, the job that has
+ * lobby the process that has most connections makes room, else the oldest: a newcomer always gets in, and is not pushed out by
+ * the haste of another. When it is attested and the places are full, the job that has
  * most of them gives one up: an idle one, else its newest; if that job is the newcomer's own, the newcomer goes.
  *
  * A connection with a call that was answered and is not about an identity stays: it is a runner's, whose loss would end
@@ -17,7 +18,7 @@
 #define TELL_MS 60000u
 
 /* Who makes room for a newcomer: the smallest goes first, and of these the oldest. */
-enum { IDLE_UNKNOWN, IDLE_KNOWN, ASKING, STAYS };
+enum { LEAVING, IDLE_UNKNOWN, IDLE_KNOWN, ASKING, STAYS };
 
 static uid_t
 uid_of(const struct mf_job_conn *c)
@@ -42,12 +43,63 @@ rank(const struct mf_job_conn *c)
 {
 	bool idle = mf_list_empty(&c->calls);
 	if (c->leaving)
-		return IDLE_UNKNOWN;
+		return LEAVING;
 	if (stays(c))
 		return STAYS;
 	if (c->state == KNOWN)
 		return idle ? IDLE_KNOWN : STAYS;
 	return idle ? IDLE_UNKNOWN : ASKING;
+}
+
+static int
+by_value(const void *x, const void *y)
+{
+	uintptr_t a = *(const uintptr_t *)x, b = *(const uintptr_t *)y;
+	return a < b ? -1 : a > b;
+}
+
+/* The value that comes most often among ${n}, and how often; of two alike ${own}, if it is one of them. Sorts them. */
+static uintptr_t
+most_often(uintptr_t *of, size_t n, uintptr_t own, size_t *ret_times)
+{
+	uintptr_t best = 0;
+	*ret_times = 0;
+	qsort(of, n, sizeof(*of), by_value);
+	for (size_t i = 0, k; i < n; i = k) {
+		for (k = i; k < n && of[k] == of[i]; k++)
+			continue;
+		if (k - i > *ret_times || (k - i == *ret_times && of[i] == own)) {
+			*ret_times = k - i;
+			best = of[i];
+		}
+	}
+	return best;
+}
+
+static bool
+waits(const struct mf_job_conn *c, uid_t uid)
+{
+	int r = rank(c);
+	return uid_of(c) == uid && (r == IDLE_UNKNOWN || r == ASKING);
+}
+
+/* The process (by the kernel's word at the connect) with most connections in the lobby, if that are several; else 0. */
+static pid_t
+hastiest(struct mf_job_conns *a, uid_t uid)
+{
+	struct mf_job_conn *c, *next;
+	size_t n = 0, times = 0;
+	uintptr_t *of = calloc(HASH_COUNT(a->by_id), sizeof(*of));
+	if (of == NULL)
+		return 0;
+	HASH_ITER(hh, a->by_id, c, next)
+	{
+		if (waits(c, uid))
+			of[n++] = (uintptr_t)mf_net_conn_peer(c->net).pid;
+	}
+	pid_t pid = (pid_t)most_often(of, n, 0, &times);
+	free(of);
+	return times > 1 ? pid : 0;
 }
 
 struct mf_net_conn *
@@ -57,14 +109,15 @@ mf_job_share_room(void *ctx, const struct mf_net_conn *newcomer)
 	uid_t uid = mf_net_conn_peer(newcomer).uid;
 	struct mf_job_conn *c, *next, *first = NULL;
 	int lowest = STAYS;
+	pid_t pid = hastiest(a, uid);
 	HASH_ITER(hh, a->by_id, c, next) /* oldest first */
 	{
-		if (uid_of(c) != uid || rank(c) >= lowest)
+		int r = rank(c);
+		bool one = pid == 0 || (waits(c, uid) && mf_net_conn_peer(c->net).pid == pid);
+		if (uid_of(c) != uid || r >= lowest || (r != LEAVING && !one))
 			continue;
 		first = c;
-		lowest = rank(c);
-		if (lowest == IDLE_UNKNOWN)
-			break;
+		lowest = r;
 	}
 	return first == NULL ? NULL : first->net;
 }
@@ -105,21 +158,14 @@ mf_job_share_full(const struct mf_job_conn *c)
 	return as_many_as(c, places(c->all));
 }
 
-static int
-by_address(const void *x, const void *y)
-{
-	uintptr_t a = *(const uintptr_t *)x, b = *(const uintptr_t *)y;
-	return a < b ? -1 : a > b;
-}
-
 /* The instance with most connections that can give way: that of ${c} if none has more. 0: there is no such connection. */
 static uintptr_t
 biggest(const struct mf_job_conn *c)
 {
 	struct mf_job_conns *a = c->all;
 	struct mf_job_conn *o, *next;
-	uintptr_t own = (uintptr_t)c->watch.entry, best = 0;
-	size_t n = 0, most = 0;
+	uintptr_t own = (uintptr_t)c->watch.entry;
+	size_t n = 0, times = 0;
 	uintptr_t *of = calloc(HASH_COUNT(a->by_id), sizeof(*of));
 	if (of == NULL)
 		return own;
@@ -128,15 +174,7 @@ biggest(const struct mf_job_conn *c)
 		if (attested(o, uid_of(c)) && !stays(o))
 			of[n++] = (uintptr_t)o->watch.entry;
 	}
-	qsort(of, n, sizeof(*of), by_address);
-	for (size_t i = 0, k; i < n; i = k) {
-		for (k = i; k < n && of[k] == of[i]; k++)
-			continue;
-		if (k - i > most || (k - i == most && of[i] == own)) {
-			most = k - i;
-			best = of[i];
-		}
-	}
+	uintptr_t best = most_often(of, n, own, &times);
 	free(of);
 	return best;
 }

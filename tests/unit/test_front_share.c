@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -191,6 +192,45 @@ test_words(void **state)
 	close_all(c, ATTESTED);
 }
 
+/* One that is slow to ask is not pushed out by another process's haste, however often that one connects. */
+static void
+test_haste_pushes_nobody_out(void **state)
+{
+	struct rig *r = rig(state);
+	int fd[3 * PER_UID], said[2], go[2], status = -1;
+	char byte;
+	assert_int_equal(pipe(said), 0);
+	assert_int_equal(pipe(go), 0);
+	mf_frig_start(r);
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		int mine = silent(r);
+		(void)!write(said[1], "c", 1);
+		(void)!read(go[0], &byte, 1);
+		char some[256];
+		ssize_t n;
+		while ((n = recv(mine, some, sizeof(some), MSG_DONTWAIT)) > 0)
+			continue;
+		_exit(n == 0 ? 1 : 0);
+	}
+	assert_int_equal(read(said[0], &byte, 1), 1);
+	for (size_t i = 0; i < MF_COUNT(fd); i++) {
+		fd[i] = silent(r);
+		mf_frig_turn(r);
+	}
+	mf_frig_settle(r);
+	assert_int_equal(write(go[1], "g", 1), 1);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	for (size_t i = 0; i < MF_COUNT(fd); i++)
+		(void)close(fd[i]);
+	for (size_t i = 0; i < 2; i++) {
+		(void)close(said[i]);
+		(void)close(go[i]);
+	}
+}
+
 /* What is attested and idle goes before anybody's stream. */
 static void
 test_idle_before_streams(void **state)
@@ -281,6 +321,7 @@ main(void)
 		TEST(test_streams_are_shared),
 		TEST(test_words),
 		TEST(test_idle_before_streams),
+		TEST(test_haste_pushes_nobody_out),
 		TEST(test_runners_stay),
 		TEST(test_waiting_gives_way),
 	};
