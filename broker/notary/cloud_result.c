@@ -327,6 +327,7 @@ mf_engine_courier_gone(struct mf_engine *e, struct mf_now now)
 	HASH_ITER(hh, e->cloud.works, w, next)
 	if (w->phase == CLOUD_SENT)
 		lost(e, now, w, "the broker's courier died while the cloud was asked: try again");
+	mf_engine_revoke_courier_gone(e, now);
 }
 
 void
@@ -348,4 +349,5 @@ mf_engine_cloud_start(struct mf_engine *e, struct mf_now now)
 		if (c->state == MF_CLOUD_INTENT)
 			mf_cloud_reconcile(e, now, c, "restart", NULL);
 	}
+	e->cloud.look = true; /* what an earlier life did not finish */
 }

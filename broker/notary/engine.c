@@ -32,6 +32,7 @@ mf_engine_new(const struct mf_engine_conf *conf, const struct mf_engine_ops *ops
 	e->ops = ops;
 	e->ctx = ctx;
 	mf_list_init(&e->releases);
+	mf_list_init(&e->cloud.errands);
 	mf_list_init(&e->proving);
 	e->trust_domain = strdup(conf->trust_domain);
 	e->broker_id = strdup(conf->broker_id);
@@ -175,6 +176,7 @@ mf_engine_record(struct mf_engine *e, struct mf_now now, struct mf_record *r)
 	}
 	e->ops->append(e->ctx, index, mf_buf_slice(&bytes), mf_record_is_removal(r->type));
 	mf_engine_timers_after(e, r);
+	mf_engine_revoke_after(e, r);
 	return index;
 }
 
@@ -314,6 +316,7 @@ mf_engine_durable(struct mf_engine *e, struct mf_now now, uint64_t size)
 		e->durable = size;
 	mf_release_due(e, now);
 	e->ops->removal_recorded(e->ctx, e->durable);
+	mf_engine_revoke_run(e, now); /* what has ended on record is told to providers at once */
 }
 
 void
@@ -385,6 +388,7 @@ mf_engine_tick(struct mf_engine *e, struct mf_now now)
 	mf_engine_timers_run(e, now);
 	mf_engine_keys_tick(e, now);
 	mf_engine_cloud_tick(e, now);
+	mf_engine_revoke_run(e, now);
 	mf_release_due(e, now);
 }
 

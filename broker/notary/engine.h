@@ -120,6 +120,8 @@ struct mf_engine_ops {
 	void (*sign_assertion)(void *ctx, struct mf_assertion_request *req);
 	/* To the courier; answered by mf_engine_minted, if at all. False: it certainly did not go. */
 	bool (*mint)(void *ctx, const Mayfly__Roles__V1__MintRequest *req);
+	/* Likewise; answered by mf_engine_revoked. */
+	bool (*revoke)(void *ctx, const Mayfly__Roles__V1__CloudRevokeRequest *req);
 	/* The backend of that name; NULL: there is none. */
 	const struct mf_token_backend *(*backend)(void *ctx, const char *name);
 	/* Append to the log; answered by mf_engine_durable. Indices are contiguous. ${record} is copied. */
@@ -245,6 +247,8 @@ void mf_engine_assertion_signed(
     struct mf_engine *e, struct mf_now now, uint64_t ticket, struct mf_slice token, struct mf_slice client);
 /* The courier's word, which is not believed beyond what it can know. */
 void mf_engine_minted(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__MintResult *res);
+void
+mf_engine_revoked(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__CloudRevokeResult *res);
 /* Its link is gone: nobody knows what became of what it was asked. */
 void mf_engine_courier_gone(struct mf_engine *e, struct mf_now now);
 /*

@@ -117,6 +117,11 @@ struct cloud_work;
 struct cloud_room {
 	Mayfly__Roles__V1__CloudConf *conf; /* NULL: none */
 	struct cloud_work *works;
+	struct mf_list errands;		  /* cloud_revoke.c: one for each target and role */
+	char (*touched)[MF_STATE_ID_MAX]; /* tokens that ended since the last run */
+	size_t touched_n, touched_cap;
+	bool look, waiting; /* all must be looked at; something has not been confirmed */
+	uint64_t looked_ms;
 	uint64_t unasked; /* results that nobody waited for */
 };
 
@@ -491,6 +496,16 @@ void mf_engine_cloud_go(struct mf_engine *e, struct mf_now now, uint64_t id);
 void mf_engine_cloud_start(struct mf_engine *e, struct mf_now now);
 void mf_engine_cloud_tick(struct mf_engine *e, struct mf_now now);
 void mf_engine_cloud_fini(struct mf_engine *e);
+/* cloud_revoke.c: taking back */
+/* After ${r} was applied. */
+void mf_engine_revoke_after(struct mf_engine *e, const struct mf_record *r);
+/* Ask for what is due. */
+void mf_engine_revoke_run(struct mf_engine *e, struct mf_now now);
+/* False: that ticket is not one of its own. */
+bool mf_engine_revoke_asserted(
+    struct mf_engine *e, struct mf_now now, uint64_t ticket, struct mf_slice token, struct mf_slice client);
+void mf_engine_revoke_courier_gone(struct mf_engine *e, struct mf_now now);
+void mf_engine_revoke_fini(struct mf_engine *e);
 /* Are there targets, and somebody to ask? */
 bool mf_engine_cloud_on(const struct mf_engine *e);
 /* What jobs of ${f} may ask for. The offers' texts are the policy's and the configuration's. */

@@ -195,6 +195,7 @@ static const struct mf_engine_ops ops = {
 	.assertion_key = mf_rig_op_assertion_key,
 	.sign_assertion = mf_rig_op_sign_assertion,
 	.mint = mf_rig_op_mint,
+	.revoke = mf_rig_op_revoke,
 	.backend = mf_rig_op_backend,
 	.removal_kept = op_removal_kept,
 	.removal_settled = op_removal_settled,

@@ -159,6 +159,7 @@ void mf_rig_op_publish(void *ctx, uint64_t number, struct mf_slice bundle_der);
 /* engine_rig_cloud.c */
 struct mf_jws_key *mf_rig_op_assertion_key(void *ctx, const char *kid);
 void mf_rig_op_sign_assertion(void *ctx, struct mf_assertion_request *req);
+bool mf_rig_op_revoke(void *ctx, const Mayfly__Roles__V1__CloudRevokeRequest *req);
 bool mf_rig_op_mint(void *ctx, const Mayfly__Roles__V1__MintRequest *req);
 const struct mf_token_backend *mf_rig_op_backend(void *ctx, const char *name);
 /* The key that engines begin with for assertions; NULL: none. The test's, set before the rig is made. */

@@ -55,6 +55,47 @@ mf_rig_op_mint(void *ctx, const Mayfly__Roles__V1__MintRequest *req)
 	return true;
 }
 
+bool
+mf_rig_op_revoke(void *ctx, const Mayfly__Roles__V1__CloudRevokeRequest *req)
+{
+	struct rig_cloud *c = ((struct rig *)ctx)->cloud;
+	static uint8_t b[262144];
+	if (c->away)
+		return false;
+	size_t n = mayfly__roles__v1__cloud_revoke_request__get_packed_size(req);
+	assert_true(c->revoking_n < RIG_MINTS && n < sizeof(b));
+	(void)mayfly__roles__v1__cloud_revoke_request__pack(req, b);
+	c->revoking[c->revoking_n++] = mayfly__roles__v1__cloud_revoke_request__unpack(NULL, n, b);
+	c->revoked_in_all++;
+	return true;
+}
+
+static void
+forget_revoking(struct rig_cloud *c)
+{
+	mayfly__roles__v1__cloud_revoke_request__free_unpacked(c->revoking[0], NULL);
+	memmove(c->revoking, c->revoking + 1, --c->revoking_n * sizeof(c->revoking[0]));
+}
+
+bool
+mf_rig_revoked(struct rig *r, const char *error, int64_t dead_at)
+{
+	struct rig_cloud *c = r->cloud;
+	Mayfly__Roles__V1__CloudRevokeResult res = MAYFLY__ROLES__V1__CLOUD_REVOKE_RESULT__INIT;
+	char word[32];
+	if (c->revoking_n == 0)
+		return false;
+	(void)snprintf(word, sizeof(word), "%s", error == NULL ? "" : error);
+	res.revoke_id = c->revoking[0]->revoke_id;
+	res.confirmed = error == NULL;
+	res.error = word;
+	res.level = 2;
+	res.dead_at = dead_at;
+	forget_revoking(c);
+	mf_engine_revoked(r->e, r->now, &res);
+	return true;
+}
+
 const struct mf_token_backend *
 mf_rig_op_backend(void *ctx, const char *name)
 {
@@ -166,6 +207,8 @@ mf_rig_cloud_free(struct rig *r)
 	struct rig_cloud *c = r->cloud;
 	while (c->asked_n > 0)
 		mf_rig_forget_asked(r);
+	while (c->revoking_n > 0)
+		forget_revoking(c);
 	for (size_t i = 0; i < c->signing_n; i++)
 		mf_assertion_request_free(c->signing[i]);
 	c->signing_n = 0;

@@ -12,6 +12,8 @@ struct rig_cloud {
 	Mayfly__Roles__V1__MintRequest *asked[RIG_MINTS]; /* what the courier has, in its order */
 	size_t asked_n;
 	size_t asked_in_all;
+	Mayfly__Roles__V1__CloudRevokeRequest *revoking[RIG_MINTS]; /* likewise */
+	size_t revoking_n, revoked_in_all;
 	bool away;	/* the courier is not there */
 	bool undurable; /* it was asked before the intent was on disk */
 };
@@ -26,6 +28,8 @@ uint64_t mf_rig_mint_cloud(struct rig *r, const struct rig_job *j, const char *g
 void mf_rig_assert_all(struct rig *r, bool ok); /* the crew signs what waits */
 /* The courier brings a good token for the oldest request; false: it was asked nothing. */
 bool mf_rig_bring(struct rig *r);
+/* The courier answers the oldest revocation; false: there is none. ${error} NULL: confirmed, dead at ${dead_at}. */
+bool mf_rig_revoked(struct rig *r, const char *error, int64_t dead_at);
 /* A result that fits ${q}; texts are static. */
 Mayfly__Roles__V1__MintResult
 mf_rig_good_result(const struct rig *r, const Mayfly__Roles__V1__MintRequest *q, uint8_t token[256]);

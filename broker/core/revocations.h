@@ -1,0 +1,43 @@
+/*
+ * revocations: what providers must be asked so that what has ended is dead there too. Pure: it follows from the state
+ * alone, so a crash loses none of it (docs/internals/cloud.md).
+ */
+#ifndef MF_BROKER_REVOCATIONS_H
+#define MF_BROKER_REVOCATIONS_H
+#include "broker/core/state.h"
+
+#define MF_DENY_VALUE 160u /* bytes of a tag's value with its NUL */
+
+/* A tag that tokens carry, and that a provider denies. */
+struct mf_deny {
+	const char *tag; /* "mayfly-job", "mayfly-lease", "mayfly-cred" */
+	char value[MF_DENY_VALUE];
+	int64_t until; /* unix seconds: the last token that it meets is dead by itself then */
+	bool asked;    /* by a person: stays when there is no room for all */
+};
+
+/* The value of mayfly-lease: one instance in one epoch. */
+void mf_deny_lease_value(const char *lease_id, uint32_t epoch, char to[MF_DENY_VALUE]);
+/*
+ * The one tag that meets this token and as little else as possible that goes on: its job's when the job is over, else its
+ * lease's when that is over or in another epoch, else its own.
+ */
+void mf_deny_of(const struct mf_state *st, const struct mf_cloud_cred *c, struct mf_deny *ret_d);
+
+enum mf_take_back {
+	MF_TAKE_NOTHING, /* it goes on, is completed, or nobody knows yet whether there is one */
+	MF_TAKE_DENY,	 /* by its tag (L2) */
+	MF_TAKE_WAIT,	 /* nobody can or shall be asked: it ends by itself */
+};
+/* ${levels}: enum mf_revoke_level bits of its backend. */
+enum mf_take_back
+mf_take_back(const struct mf_state *st, const struct mf_cloud_cred *c, unsigned levels, int64_t now_s);
+
+/*
+ * Everything that must stand in the deny list of ${target} and ${role} at ${now_s}: of tokens that have ended and may still
+ * work, completed or not, and of intents whose lease is over. Without duplicates; those asked for by persons first, then the longest residuals. Returns
+ * their number; at most ${cap} are written.
+ */
+size_t mf_denies(const struct mf_state *st, const char *target, const char *role, unsigned levels,
+    int64_t now_s, struct mf_deny *ret_v, size_t cap);
+#endif

@@ -1,0 +1,496 @@
+/*
+ * Taking cloud tokens back (docs/internals/cloud.md). What is to be done follows from the state (broker/core/revocations.h),
+ * so nothing is kept here that a restart could lose. For each target and role there is one errand, which is idle, due or
+ * under way: a thousand ends in a minute are a few requests. An answer completes, on record, what its request covered; an
+ * error is tried again, later and later, until the provider confirms or the token is dead by itself.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "broker/core/revocations.h"
+#include "broker/notary/cloud_plan.h"
+#include "codec/assertion.h"
+
+#define DENIES_MAX 1000u
+#define COVERED_MAX 4096u /* completed by one answer; what is left is due again */
+#define RECORD_CREDS 32u
+#define TIMEOUT_MS 20000u /* of the provider's part */
+#define SILENCE_MS 60000u /* nothing was heard of it: once more */
+#define RETRY_MIN_MS 1000u
+#define RETRY_MAX_MS 60000u
+#define LOOK_MS 5000u /* for what is dead by itself meanwhile */
+#define KEY_USE "jwt-assertion-rs256"
+#define TICKETS (UINT64_C(1) << 62) /* of assertions: apart from those of cloud_mint.c */
+
+enum errand_phase { ERRAND_IDLE, ERRAND_DUE, ERRAND_SIGNING, ERRAND_ASKED };
+
+struct errand {
+	struct mf_list at;
+	char *target, *role, *backend;
+	enum errand_phase phase;
+	bool more;	  /* something ended while it was under way */
+	uint64_t id;	  /* of the request under way */
+	uint64_t due_ms;  /* ERRAND_DUE: not before; ERRAND_SIGNING, ERRAND_ASKED: nobody answers any more */
+	uint32_t wait_ms; /* after the next failure */
+	char (*covered)[MF_STATE_ID_MAX];
+	size_t covered_n;
+};
+
+static void
+errand_free(struct errand *x)
+{
+	free(x->target);
+	free(x->role);
+	free(x->backend);
+	free(x->covered);
+	free(x);
+}
+
+void
+mf_engine_revoke_fini(struct mf_engine *e)
+{
+	free(e->cloud.touched);
+	MF_LIST_EACH(p, &e->cloud.errands)
+	{
+		mf_list_del(p);
+		errand_free(MF_LIST_ITEM(p, struct errand, at));
+	}
+}
+
+static const struct mf_token_backend *
+backend_of(const struct mf_engine *e, const char *name)
+{
+	return e->ops->backend == NULL ? NULL : e->ops->backend(e->ctx, name);
+}
+
+static unsigned
+levels_of(const struct mf_engine *e, const struct mf_cloud_cred *c)
+{
+	const struct mf_token_backend *b = backend_of(e, c->backend);
+	/* Where nobody is configured to ask any more, it ends by itself. */
+	return b == NULL || mf_cloud_target(e, c->target) == NULL ? 0 : b->caps.levels;
+}
+
+/* ---- records ---- */
+
+static void
+complete(
+    struct mf_engine *e, struct mf_now now, const struct mf_cloud_cred *c, uint32_t level, int64_t dead_at)
+{
+	struct mf_record r = { .type = MF_REC_REVOKE_COMPLETED };
+	char id[MF_STATE_ID_MAX], lease[MF_STATE_ID_MAX], job[MF_STATE_ID_MAX];
+	memcpy(id, c->id, sizeof(id));
+	memcpy(lease, c->lease_id, sizeof(lease));
+	memcpy(job, c->job_id, sizeof(job));
+	mf_record_set_str(&r, MF_RS_SERIAL, id);
+	mf_record_set_str(&r, MF_RS_LEASE, lease);
+	mf_record_set_str(&r, MF_RS_JOB_ID, job);
+	mf_record_set_num(&r, MF_RN_CLOUD_LEVEL, level);
+	mf_record_set_num(&r, MF_RN_CLOUD_DEAD_AT, dead_at < c->effective ? dead_at : c->effective);
+	(void)mf_engine_record(e, now, &r);
+}
+
+static const char *
+plain(const char *s)
+{
+	return s != NULL && strlen(s) <= 512 && mf_engine_plain(s) ? s : "";
+}
+
+/* What the provider said to all of it. */
+static void
+record_answer(struct mf_engine *e, struct mf_now now, const struct errand *x,
+    const Mayfly__Roles__V1__CloudRevokeResult *res, uint32_t level)
+{
+	struct mf_record r = { .type = MF_REC_REVOKE_CLOUD };
+	struct mf_record_cred creds[RECORD_CREDS];
+	for (size_t i = 0; i < x->covered_n && r.creds_n < RECORD_CREDS; i++) {
+		const struct mf_cloud_cred *c = mf_state_cloud(e->state, mf_slice_str(x->covered[i]));
+		if (c != NULL)
+			creds[r.creds_n++] = (struct mf_record_cred) { mf_slice_str(c->id), c->exp };
+	}
+	r.creds = creds;
+	mf_record_set_str(&r, MF_RS_CLOUD_TARGET, x->target);
+	mf_record_set_str(&r, MF_RS_CLOUD_ROLE, x->role);
+	mf_record_set_str(&r, MF_RS_CLOUD_REQUEST_ID, plain(res->provider_request_id));
+	mf_record_set_num(&r, MF_RN_CLOUD_LEVEL, level);
+	(void)mf_engine_record(e, now, &r);
+}
+
+/* ---- errands ---- */
+
+static struct errand *
+errand_of(struct mf_engine *e, const struct mf_cloud_cred *c)
+{
+	MF_LIST_EACH(p, &e->cloud.errands)
+	{
+		struct errand *x = MF_LIST_ITEM(p, struct errand, at);
+		if (strcmp(x->target, c->target) == 0 && strcmp(x->role, c->role) == 0)
+			return x;
+	}
+	struct errand *x = calloc(1, sizeof(*x));
+	if (x == NULL)
+		return NULL; /* found again at the next look */
+	x->target = strdup(c->target);
+	x->role = strdup(c->role);
+	x->backend = strdup(c->backend);
+	x->covered = calloc(COVERED_MAX, sizeof(*x->covered));
+	x->wait_ms = RETRY_MIN_MS;
+	if (x->target == NULL || x->role == NULL || x->backend == NULL || x->covered == NULL) {
+		errand_free(x);
+		return NULL;
+	}
+	mf_list_add_tail(&e->cloud.errands, &x->at);
+	return x;
+}
+
+static void
+want(struct errand *x, struct mf_now now)
+{
+	if (x->phase == ERRAND_IDLE) {
+		x->phase = ERRAND_DUE;
+		x->due_ms = now.mono_ms;
+	} else if (x->phase != ERRAND_DUE) {
+		x->more = true;
+	}
+}
+
+static void
+retry(struct mf_engine *e, struct mf_now now, struct errand *x, uint32_t after_ms, const char *why)
+{
+	char text[640];
+	x->phase = ERRAND_DUE;
+	x->more = false;
+	x->due_ms = now.mono_ms + (after_ms > x->wait_ms ? after_ms : x->wait_ms);
+	x->wait_ms = x->wait_ms * 2 > RETRY_MAX_MS ? RETRY_MAX_MS : x->wait_ms * 2;
+	(void)snprintf(text, sizeof(text), "%s: taking back is tried again: %.500s", x->target, why);
+	e->ops->event(e->ctx, "cloud.revoke_retry", text);
+}
+
+/* What the next request is about. */
+static void
+choose(struct mf_engine *e, struct mf_now now, struct errand *x)
+{
+	x->covered_n = 0;
+	MF_LIST_EACH(p, mf_state_clouds(e->state))
+	{
+		const struct mf_cloud_cred *c = MF_LIST_ITEM(p, struct mf_cloud_cred, at);
+		if (strcmp(c->target, x->target) != 0 || strcmp(c->role, x->role) != 0)
+			continue;
+		if (x->covered_n < COVERED_MAX &&
+		    mf_take_back(e->state, c, levels_of(e, c), now.wall_us / 1000000) == MF_TAKE_DENY)
+			memcpy(x->covered[x->covered_n++], c->id, MF_STATE_ID_MAX);
+	}
+}
+
+/* ---- asking ---- */
+
+static struct mf_assertion_request *
+new_assertion(struct mf_engine *e, struct mf_now now, uint64_t ticket,
+    const Mayfly__Roles__V1__CloudTarget *t, const struct mf_token_backend *b)
+{
+	char sub[MF_LIM_TRUST_DOMAIN + 32];
+	struct mf_assertion_request *a = calloc(1, sizeof(*a));
+	uint8_t random[10];
+	if (a == NULL)
+		return NULL;
+	(void)snprintf(sub, sizeof(sub), "spiffe://%s/broker/revoker", e->trust_domain);
+	a->ticket = ticket;
+	a->iat = now.wall_us / 1000000 - MF_ASSERTION_MAX_S / 2;
+	a->exp = a->iat + MF_ASSERTION_MAX_S;
+	e->conf.rand.fill(e->conf.rand.ctx, random, sizeof(random));
+	mf_uuid7(now.wall_us, random, a->jti);
+	a->iss = strdup(t->issuer[0] != '\0' ? t->issuer : e->cloud.conf->issuer);
+	a->aud = strdup(t->audience[0] != '\0'	   ? t->audience
+			: b->caps.audience == NULL ? ""
+						   : b->caps.audience);
+	a->sub = strdup(sub);
+	a->source_identity = strdup(b->caps.tags ? "mayfly-revoker" : "");
+	bool ok = a->iss != NULL && a->aud != NULL && a->sub != NULL && a->source_identity != NULL;
+	if (ok && strcmp(t->client_auth, "private_key_jwt") == 0) {
+		e->conf.rand.fill(e->conf.rand.ctx, random, sizeof(random));
+		mf_uuid7(now.wall_us, random, a->client_jti);
+		a->client_id = strdup(t->client_id);
+		a->client_aud = strdup(t->endpoint);
+		ok = a->client_id != NULL && a->client_aud != NULL;
+	}
+	if (ok)
+		return a;
+	mf_assertion_request_free(a);
+	return NULL;
+}
+
+static void
+begin(struct mf_engine *e, struct mf_now now, struct errand *x)
+{
+	const Mayfly__Roles__V1__CloudTarget *t = mf_cloud_target(e, x->target);
+	const struct mf_token_backend *b = backend_of(e, x->backend);
+	const struct mf_key *k = mf_state_active_key(e->state, KEY_USE);
+	choose(e, now, x);
+	if (x->covered_n == 0) {
+		x->phase = ERRAND_IDLE;
+		return;
+	}
+	struct mf_jws_key *key = k == NULL ? NULL : e->ops->assertion_key(e->ctx, k->id);
+	struct mf_assertion_request *a = t == NULL || b == NULL || key == NULL
+					     ? NULL
+					     : new_assertion(e, now, TICKETS + ++e->next_work, t, b);
+	if (a == NULL) {
+		mf_jws_key_free(key);
+		retry(e, now, x, 0, key == NULL ? "there is no key for assertions" : "out of memory");
+		return;
+	}
+	a->key = key;
+	x->id = a->ticket;
+	x->phase = ERRAND_SIGNING;
+	x->more = false;
+	x->due_ms = now.mono_ms + SILENCE_MS;
+	e->ops->sign_assertion(e->ctx, a);
+}
+
+struct asking {
+	struct mf_deny v[DENIES_MAX];
+	Mayfly__Roles__V1__CloudDeny m[DENIES_MAX], *p[DENIES_MAX];
+};
+
+static void
+fill_denies(struct mf_engine *e, struct mf_now now, const struct errand *x, struct asking *k,
+    Mayfly__Roles__V1__CloudRevokeRequest *q)
+{
+	const struct mf_token_backend *b = backend_of(e, x->backend);
+	size_t n =
+	    mf_denies(e->state, x->target, x->role, b->caps.levels, now.wall_us / 1000000, k->v, DENIES_MAX);
+	for (size_t i = 0; i < n; i++) {
+		k->m[i] = (Mayfly__Roles__V1__CloudDeny)MAYFLY__ROLES__V1__CLOUD_DENY__INIT;
+		k->m[i].tag = (char *)(uintptr_t)k->v[i].tag; /* packing only reads */
+		k->m[i].value = k->v[i].value;
+		k->p[i] = &k->m[i];
+	}
+	q->n_deny = n;
+	q->deny = k->p;
+}
+
+static void
+ask(struct mf_engine *e, struct mf_now now, struct errand *x, struct mf_slice token, struct mf_slice client)
+{
+	Mayfly__Roles__V1__CloudRevokeRequest q = MAYFLY__ROLES__V1__CLOUD_REVOKE_REQUEST__INIT;
+	choose(e, now, x);
+	struct asking *k = x->covered_n == 0 ? NULL : calloc(1, sizeof(*k));
+	if (k == NULL) {
+		x->phase = ERRAND_IDLE;
+		if (x->covered_n > 0)
+			retry(e, now, x, 0, "out of memory");
+		return;
+	}
+	fill_denies(e, now, x, k, &q);
+	q.revoke_id = x->id;
+	q.target = x->target;
+	q.role = x->role;
+	q.assertion.data = (uint8_t *)(uintptr_t)token.p;
+	q.assertion.len = token.n;
+	q.client_assertion.data = (uint8_t *)(uintptr_t)client.p;
+	q.client_assertion.len = client.n;
+	q.timeout_ms = TIMEOUT_MS;
+	x->phase = ERRAND_ASKED;
+	x->due_ms = now.mono_ms + SILENCE_MS;
+	if (e->ops->revoke == NULL || !e->ops->revoke(e->ctx, &q))
+		retry(
+		    e, now, x, 0, "the courier, which speaks to clouds, is not there or has too much to do");
+	free(k);
+}
+
+static struct errand *
+by_id(struct mf_engine *e, uint64_t id, enum errand_phase phase)
+{
+	MF_LIST_EACH(p, &e->cloud.errands)
+	{
+		struct errand *x = MF_LIST_ITEM(p, struct errand, at);
+		if (x->id == id && x->phase == phase)
+			return x;
+	}
+	return NULL;
+}
+
+bool
+mf_engine_revoke_asserted(
+    struct mf_engine *e, struct mf_now now, uint64_t ticket, struct mf_slice token, struct mf_slice client)
+{
+	if (ticket < TICKETS)
+		return false;
+	struct errand *x = by_id(e, ticket, ERRAND_SIGNING);
+	if (x != NULL && token.n > 0)
+		ask(e, now, x, token, client);
+	else if (x != NULL)
+		retry(e, now, x, 0, "the assertion could not be signed");
+	return true;
+}
+
+/* ---- answers ---- */
+
+static bool
+is_in(const Mayfly__Roles__V1__CloudRevokeResult *res, const struct mf_deny *d)
+{
+	if (!res->overflow)
+		return true;
+	for (size_t i = 0; i < res->n_denied; i++)
+		if (strcmp(res->denied[i]->tag, d->tag) == 0 && strcmp(res->denied[i]->value, d->value) == 0)
+			return true;
+	return false;
+}
+
+/* The courier may lie; what it says moves nothing beyond the token's own end. */
+static void
+confirmed(
+    struct mf_engine *e, struct mf_now now, struct errand *x, const Mayfly__Roles__V1__CloudRevokeResult *res)
+{
+	int64_t now_s = now.wall_us / 1000000;
+	int64_t dead_at = res->dead_at > now_s ? res->dead_at : now_s;
+	const uint32_t level = 2;
+	record_answer(e, now, x, res, level);
+	for (size_t i = 0; i < x->covered_n; i++) {
+		const struct mf_cloud_cred *c = mf_state_cloud(e->state, mf_slice_str(x->covered[i]));
+		struct mf_deny d;
+		if (c == NULL || c->state != MF_CLOUD_ENDED)
+			continue; /* an intent: its outcome is still to come */
+		mf_deny_of(e->state, c, &d);
+		if (is_in(res, &d))
+			complete(e, now, c, level, dead_at);
+		else
+			complete(e, now, c, 0, c->effective); /* no room: it expires */
+	}
+	x->wait_ms = RETRY_MIN_MS;
+	x->phase = ERRAND_IDLE;
+	if (x->more || x->covered_n == COVERED_MAX)
+		want(x, now); /* what ended meanwhile, and what did not fit */
+	x->more = false;
+}
+
+void
+mf_engine_revoked(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__CloudRevokeResult *res)
+{
+	struct errand *x = by_id(e, res->revoke_id, ERRAND_ASKED);
+	if (x == NULL) {
+		if (e->cloud.unasked++ == 0)
+			e->ops->event(
+			    e->ctx, "courier.unasked", "a result that nobody waits for was dropped");
+		return;
+	}
+	if (res->confirmed)
+		confirmed(e, now, x, res);
+	else
+		retry(e, now, x, res->retry_after_ms, plain(res->reason));
+	mf_engine_revoke_run(e, now);
+}
+
+void
+mf_engine_revoke_courier_gone(struct mf_engine *e, struct mf_now now)
+{
+	MF_LIST_EACH(p, &e->cloud.errands)
+	{
+		struct errand *x = MF_LIST_ITEM(p, struct errand, at);
+		if (x->phase == ERRAND_ASKED)
+			retry(e, now, x, 0, "the courier died while it asked");
+	}
+}
+
+/* ---- what is to be done ---- */
+
+/* What is to be done about this one? */
+static void
+consider(struct mf_engine *e, struct mf_now now, const struct mf_cloud_cred *c)
+{
+	struct errand *x;
+	switch (mf_take_back(e->state, c, levels_of(e, c), now.wall_us / 1000000)) {
+	case MF_TAKE_NOTHING:
+		break;
+	case MF_TAKE_WAIT: /* said at once: it works until then */
+		complete(e, now, c, 0, c->effective);
+		break;
+	case MF_TAKE_DENY:
+		e->cloud.waiting = true; /* it may be dead by itself before anybody confirms */
+		x = errand_of(e, c);
+		if (x != NULL)
+			want(x, now);
+		break;
+	}
+}
+
+/* All of them: at a start, and now and then while something has not been confirmed. */
+static void
+look(struct mf_engine *e, struct mf_now now)
+{
+	e->cloud.look = false;
+	e->cloud.looked_ms = now.mono_ms;
+	e->cloud.waiting = false;
+	e->cloud.touched_n = 0;
+	MF_LIST_EACH(p, mf_state_clouds(e->state))
+	consider(e, now, MF_LIST_ITEM(p, struct mf_cloud_cred, at));
+}
+
+/* Those that ended just now. A record that is made here touches nothing more. */
+static void
+look_at_touched(struct mf_engine *e, struct mf_now now)
+{
+	size_t n = e->cloud.touched_n;
+	for (size_t i = 0; i < n; i++) {
+		const struct mf_cloud_cred *c = mf_state_cloud(e->state, mf_slice_str(e->cloud.touched[i]));
+		if (c != NULL)
+			consider(e, now, c);
+	}
+	e->cloud.touched_n = 0;
+}
+
+void
+mf_engine_revoke_run(struct mf_engine *e, struct mf_now now)
+{
+	if (e->cloud.conf == NULL)
+		return; /* not told yet where to ask: nothing is given up for that */
+	if (e->cloud.look || (e->cloud.waiting && now.mono_ms - e->cloud.looked_ms >= LOOK_MS))
+		look(e, now);
+	else
+		look_at_touched(e, now);
+	MF_LIST_EACH(p, &e->cloud.errands)
+	{
+		struct errand *x = MF_LIST_ITEM(p, struct errand, at);
+		if (x->phase == ERRAND_DUE && now.mono_ms >= x->due_ms)
+			begin(e, now, x);
+		else if ((x->phase == ERRAND_SIGNING || x->phase == ERRAND_ASKED) && now.mono_ms >= x->due_ms)
+			retry(e, now, x, 0, "nobody answered");
+	}
+}
+
+static void
+touch(struct mf_engine *e, const struct mf_cloud_cred *c)
+{
+	if (e->cloud.touched_n == e->cloud.touched_cap) {
+		size_t cap = e->cloud.touched_cap * 2 + 64;
+		void *more = realloc(e->cloud.touched, cap * sizeof(*e->cloud.touched));
+		if (more == NULL) {
+			e->cloud.look = true; /* then all of them */
+			return;
+		}
+		e->cloud.touched = more;
+		e->cloud.touched_cap = cap;
+	}
+	memcpy(e->cloud.touched[e->cloud.touched_n++], c->id, MF_STATE_ID_MAX);
+}
+
+void
+mf_engine_revoke_after(struct mf_engine *e, const struct mf_record *r)
+{
+	const struct mf_lease *l = NULL;
+	const struct mf_cloud_cred *c = NULL;
+	if (r->type == MF_REC_CLOUD_RECONCILED)
+		c = mf_state_cloud(e->state, r->s[MF_RS_SERIAL]);
+	else if (r->type == MF_REC_LEASE_ENDED || r->type == MF_REC_LEASE_SUSPENDED)
+		l = mf_state_lease(e->state, r->s[MF_RS_LEASE]);
+	if (c != NULL)
+		touch(e, c);
+	if (l == NULL)
+		return;
+	MF_LIST_EACH(p, &l->clouds)
+	{
+		c = MF_LIST_ITEM(p, struct mf_cloud_cred, at_lease);
+		if (c->state == MF_CLOUD_ENDED)
+			touch(e, c);
+	}
+}

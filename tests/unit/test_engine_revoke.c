@@ -1,0 +1,316 @@
+/* Taking cloud tokens back: by the right tag, once for many, again after failures and crashes, and never for who goes on. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "engine_rig_cloud.h"
+
+static struct rig_cloud cloud;
+static struct rig_job job;
+
+static int
+setup(void **state)
+{
+	MF_UNUSED(state);
+	return mf_jws_key_generate(MF_JWS_RS256, &mf_rig_assertion_key, NULL) == MF_OK ? 0 : -1;
+}
+
+static int
+teardown(void **state)
+{
+	MF_UNUSED(state);
+	mf_jws_key_free(mf_rig_assertion_key);
+	mf_rig_assertion_key = NULL;
+	mf_rig_free_spares();
+	return 0;
+}
+
+static int64_t
+now_s(const struct rig *r)
+{
+	return r->now.wall_us / 1000000;
+}
+
+static void
+mint(struct rig *r, const struct rig_job *j, const char *grant)
+{
+	uint64_t req = mf_rig_mint_cloud(r, j, grant);
+	mf_rig_settle(r);
+	mf_rig_assert_all(r, true);
+	assert_true(mf_rig_bring(r));
+	mf_rig_settle(r);
+	assert_non_null(mf_rig_cloud_grant(r, req));
+}
+
+/* Another job on the same node. */
+static void
+second_job(struct rig *r, struct rig_job *ret_j)
+{
+	*ret_j = job;
+	mf_rig_instance_key(ret_j->key, job.node, RIG_BOOT, 2);
+	uint64_t req = mf_rig_attach(r, 1, 1, ret_j->key, "train", "alice");
+	mf_rig_settle(r);
+	const Mayfly__Agent__V1__Grant *g = mf_rig_grant(r, 1, req);
+	assert_non_null(g);
+	(void)snprintf(ret_j->lease, sizeof(ret_j->lease), "%s", g->lease_id);
+	(void)snprintf(ret_j->id, sizeof(ret_j->id), "%s", g->job_id);
+	ret_j->epoch = g->epoch;
+}
+
+/* The request at the provider now, signed for the revoker. */
+static const Mayfly__Roles__V1__CloudRevokeRequest *
+asked(struct rig *r)
+{
+	mf_rig_settle(r);
+	assert_int_equal(cloud.signing_n, 1);
+	assert_string_equal(cloud.signing[0]->sub, "spiffe://example.org/broker/revoker");
+	assert_int_equal(cloud.signing[0]->tags_n, 0);
+	mf_rig_assert_all(r, true);
+	assert_int_equal(cloud.revoking_n, 1);
+	return cloud.revoking[0];
+}
+
+static const struct mf_cloud_cred *
+one_of(const struct rig *r, const struct rig_job *j)
+{
+	MF_LIST_EACH(p, mf_state_clouds(mf_engine_state(r->e)))
+	{
+		const struct mf_cloud_cred *c = MF_LIST_ITEM(p, struct mf_cloud_cred, at);
+		if (strcmp(c->job_id, j->id) == 0)
+			return c;
+	}
+	fail();
+	return NULL;
+}
+
+/* The end of a job denies that job; its neighbour on the same role is not touched, and is not told anything. */
+static void
+test_job_end(void **state)
+{
+	MF_UNUSED(state);
+	struct rig *r = mf_rig_with_cloud(&cloud, &job);
+	struct rig_job other;
+	second_job(r, &other);
+	mint(r, &job, "data");
+	mint(r, &other, "data");
+	(void)mf_rig_end(r, 1, 1, job.key, job.lease);
+	const Mayfly__Roles__V1__CloudRevokeRequest *q = asked(r);
+	assert_string_equal(q->target, "lab");
+	assert_string_equal(q->role, "role-1");
+	assert_int_equal(q->n_deny, 1);
+	assert_string_equal(q->deny[0]->tag, "mayfly-job");
+	assert_string_equal(q->deny[0]->value, job.id);
+	assert_int_equal(one_of(r, &job)->state, MF_CLOUD_ENDED);
+	assert_true(mf_rig_revoked(r, NULL, now_s(r) + 300));
+	mf_rig_settle(r);
+	const struct mf_cloud_cred *c = one_of(r, &job);
+	assert_int_equal(c->state, MF_CLOUD_COMPLETED);
+	assert_int_equal(c->level, 2);
+	assert_int_equal(c->dead_at, now_s(r) + 300);
+	assert_int_equal(one_of(r, &other)->state, MF_CLOUD_ACTIVE);
+	assert_int_equal(mf_rig_count(r, MF_REC_REVOKE_CLOUD), 1);
+	assert_int_equal(mf_rig_count(r, MF_REC_REVOKE_COMPLETED), 1);
+	/* Nothing more is asked, however long one waits. */
+	for (unsigned i = 0; i < 100; i++)
+		mf_rig_advance(r, 1000);
+	assert_int_equal(cloud.signing_n + cloud.revoking_n, 0);
+	/* The next end names both: the list is whole while the first token lives. */
+	(void)mf_rig_end(r, 1, 1, other.key, other.lease);
+	assert_int_equal(asked(r)->n_deny, 2);
+	assert_true(mf_rig_revoked(r, NULL, 0));
+	mf_rig_settle(r);
+	mf_rig_check_replay(r);
+	mf_rig_cloud_free(r);
+}
+
+/* A grant that expires by itself is said to, at once, and nobody is asked; when a person ends the job it is denied all the same. */
+static void
+test_expire_or_ordered(void **state)
+{
+	MF_UNUSED(state);
+	struct rig *r = mf_rig_with_cloud(&cloud, &job);
+	struct rig_job other;
+	second_job(r, &other);
+	mint(r, &job, "short");
+	mint(r, &other, "short");
+	int64_t until = one_of(r, &job)->effective;
+	(void)mf_rig_end(r, 1, 1, job.key, job.lease);
+	mf_rig_settle(r);
+	assert_int_equal(cloud.signing_n, 0);
+	assert_int_equal(one_of(r, &job)->state, MF_CLOUD_COMPLETED);
+	assert_int_equal(one_of(r, &job)->level, 0);
+	assert_int_equal(one_of(r, &job)->dead_at, until);
+	(void)mf_rig_end_job(r, other.id, false);
+	const Mayfly__Roles__V1__CloudRevokeRequest *q = asked(r);
+	assert_int_equal(q->n_deny, 1);
+	assert_string_equal(q->deny[0]->value, other.id);
+	mf_rig_cloud_free(r);
+}
+
+/* A failure, a courier that is away, one that dies, one that is silent: asked again, later and later, until it is confirmed. */
+static void
+test_again(void **state)
+{
+	MF_UNUSED(state);
+	struct rig *r = mf_rig_with_cloud(&cloud, &job);
+	mint(r, &job, "data");
+	(void)mf_rig_end(r, 1, 1, job.key, job.lease);
+	(void)asked(r);
+	assert_true(mf_rig_revoked(r, "throttled", 0));
+	mf_rig_settle(r);
+	assert_int_equal(cloud.signing_n, 0); /* not at once */
+	mf_rig_advance(r, 1100);
+	(void)asked(r);
+	mf_engine_courier_gone(r->e, r->now);
+	assert_true(mf_rig_revoked(r, NULL, 0)); /* of before: it is not waited for any more */
+	mf_rig_settle(r);
+	assert_int_equal(one_of(r, &job)->state, MF_CLOUD_ENDED);
+	cloud.away = true;
+	mf_rig_advance(r, 2500);
+	mf_rig_assert_all(r, true);
+	assert_int_equal(cloud.revoking_n, 0);
+	cloud.away = false;
+	mf_rig_advance(r, 4500);
+	(void)asked(r); /* and then nothing is heard of it */
+	cloud.revoked_in_all = 0;
+	for (unsigned i = 0; i < 80; i++) {
+		mf_rig_advance(r, 1000);
+		mf_rig_assert_all(r, true);
+	}
+	assert_int_equal(cloud.revoked_in_all, 1);
+	while (cloud.revoking_n > 1)
+		assert_true(mf_rig_revoked(r, NULL, 0));
+	assert_true(mf_rig_revoked(r, NULL, 0));
+	mf_rig_settle(r);
+	assert_int_equal(one_of(r, &job)->state, MF_CLOUD_COMPLETED);
+	assert_int_equal(mf_rig_count(r, MF_REC_REVOKE_COMPLETED), 1);
+	mf_rig_check_replay(r);
+	mf_rig_cloud_free(r);
+}
+
+/* Never confirmed: when the token is dead by itself, that is what is said. */
+static void
+test_dead_by_itself(void **state)
+{
+	MF_UNUSED(state);
+	struct rig *r = mf_rig_with_cloud(&cloud, &job);
+	mint(r, &job, "data");
+	int64_t exp = one_of(r, &job)->exp;
+	(void)mf_rig_end(r, 1, 1, job.key, job.lease);
+	mf_rig_settle(r);
+	cloud.away = true;
+	for (unsigned i = 0; i < 1300; i++) {
+		mf_rig_advance(r, 1000);
+		mf_rig_assert_all(r, true);
+	}
+	assert_int_equal(one_of(r, &job)->state, MF_CLOUD_COMPLETED);
+	assert_int_equal(one_of(r, &job)->level, 0);
+	assert_int_equal(one_of(r, &job)->dead_at, exp);
+	mf_rig_cloud_free(r);
+}
+
+/* Killed anywhere between the end and its completion: the next life asks again, and says it once. */
+static void
+test_crash(void **state)
+{
+	MF_UNUSED(state);
+	for (unsigned when = 0; when < 3; when++) {
+		struct rig *r = mf_rig_with_cloud(&cloud, &job);
+		mint(r, &job, "data");
+		(void)mf_rig_end(r, 1, 1, job.key, job.lease);
+		mf_rig_commit(r);
+		if (when > 0)
+			(void)asked(r);
+		if (when > 1)
+			assert_true(mf_rig_revoked(r, NULL, 0)); /* and the record of it is lost */
+		for (size_t i = 0; i < cloud.signing_n; i++)
+			mf_assertion_request_free(cloud.signing[i]);
+		cloud.signing_n = 0;
+		mf_rig_crash(r);
+		mf_rig_cloud_conf(r);
+		while (cloud.revoking_n > 0)
+			(void)mf_rig_revoked(r, NULL, 0);
+		mf_rig_advance(r, 1000);
+		(void)asked(r);
+		assert_true(mf_rig_revoked(r, NULL, 0));
+		mf_rig_settle(r);
+		assert_int_equal(one_of(r, &job)->state, MF_CLOUD_COMPLETED);
+		assert_int_equal(mf_rig_count(r, MF_REC_REVOKE_COMPLETED), 1);
+		mf_rig_check_replay(r);
+		mf_rig_cloud_free(r);
+	}
+}
+
+/* Suspension takes back what the lease had, by lease and epoch: the next epoch's tokens do not carry that tag. */
+static void
+test_suspension(void **state)
+{
+	MF_UNUSED(state);
+	struct rig *r = mf_rig_with_cloud(&cloud, &job);
+	mint(r, &job, "data");
+	char want[MF_STATE_ID_MAX + 16];
+	(void)snprintf(want, sizeof(want), "%s/%u", job.lease, job.epoch);
+	mf_engine_session_gone(r->e, r->now, 1);
+	for (unsigned i = 0; i < 400 && one_of(r, &job)->state != MF_CLOUD_ENDED; i++)
+		mf_rig_advance(r, 1000);
+	const Mayfly__Roles__V1__CloudRevokeRequest *q = asked(r);
+	assert_int_equal(q->n_deny, 1);
+	assert_string_equal(q->deny[0]->tag, "mayfly-lease");
+	assert_string_equal(q->deny[0]->value, want);
+	mf_rig_cloud_free(r);
+}
+
+/* No room at the provider: what it took is denied, the rest expires, and that is what the log says of each. */
+static void
+test_overflow(void **state)
+{
+	MF_UNUSED(state);
+	struct rig *r = mf_rig_with_cloud(&cloud, &job);
+	struct rig_job other;
+	second_job(r, &other);
+	mint(r, &job, "data");
+	mint(r, &other, "data");
+	(void)mf_rig_end(r, 1, 1, job.key, job.lease);
+	(void)mf_rig_end(r, 1, 1, other.key, other.lease);
+	(void)asked(r);
+	for (unsigned i = 0; i < 2; i++) { /* the second end may have come after the first request */
+		if (cloud.revoking_n == 0)
+			(void)asked(r);
+		Mayfly__Roles__V1__CloudRevokeResult res = MAYFLY__ROLES__V1__CLOUD_REVOKE_RESULT__INIT;
+		Mayfly__Roles__V1__CloudDeny d = MAYFLY__ROLES__V1__CLOUD_DENY__INIT, *pd = &d;
+		char tag[] = "mayfly-job", value[MF_STATE_ID_MAX];
+		(void)snprintf(value, sizeof(value), "%s", job.id);
+		d.tag = tag;
+		d.value = value;
+		res.revoke_id = cloud.revoking[0]->revoke_id;
+		res.confirmed = res.overflow = true;
+		res.level = 2;
+		res.n_denied = 1;
+		res.denied = &pd;
+		mf_engine_revoked(r->e, r->now, &res);
+		cloud.revoking[0]->revoke_id = 0;
+		(void)mf_rig_revoked(r, NULL, 0); /* of nobody */
+		mf_rig_settle(r);
+		if (one_of(r, &other)->state == MF_CLOUD_COMPLETED)
+			break;
+	}
+	assert_int_equal(one_of(r, &job)->level, 2);
+	assert_int_equal(one_of(r, &other)->state, MF_CLOUD_COMPLETED);
+	assert_int_equal(one_of(r, &other)->level, 0);
+	assert_int_equal(one_of(r, &other)->dead_at, one_of(r, &other)->effective);
+	mf_rig_cloud_free(r);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_job_end),
+		cmocka_unit_test(test_expire_or_ordered), cmocka_unit_test(test_again),
+		cmocka_unit_test(test_dead_by_itself), cmocka_unit_test(test_crash),
+		cmocka_unit_test(test_suspension), cmocka_unit_test(test_overflow) };
+	return cmocka_run_group_tests_name("engine_revoke", tests, setup, teardown);
+}
