@@ -298,8 +298,8 @@ struct mf_leak {
 	const char *access_key_id; /* of a cloud's session; "" */
 };
 struct mf_leaked {
-	const char *kind;	    /* "x509-svid", "jwt-svid" */
-	const char *id;		    /* serial, jti */
+	const char *kind;	    /* "x509-svid", "jwt-svid", "cloud-token" */
+	const char *id;		    /* serial, jti, credential id */
 	const struct mf_job *job;   /* whose it is; NULL: a node's */
 	const struct mf_node *node; /* NULL: a job's */
 };

@@ -25,6 +25,13 @@ among(const struct look *k, const struct mf_list *creds)
 	return NULL;
 }
 
+static bool
+is_cloud(const struct look *k, const struct mf_cloud_cred *c)
+{
+	const char *id = k->what->access_key_id;
+	return strcmp(c->token_hash, k->hex) == 0 || (id[0] != '\0' && strcmp(c->provider_session, id) == 0);
+}
+
 bool
 mf_state_find_leaked(const struct mf_state *st, const struct mf_leak *what, struct mf_leaked *ret)
 {
@@ -47,6 +54,15 @@ mf_state_find_leaked(const struct mf_state *st, const struct mf_leak *what, stru
 			continue;
 		*ret = (struct mf_leaked) { c->kid[0] != '\0' ? "jwt-svid" : "x509-svid", c->serial, l->job,
 			NULL };
+		return true;
+	}
+	MF_LIST_EACH(p, mf_state_clouds(st))
+	{
+		const struct mf_cloud_cred *c = MF_LIST_ITEM(p, struct mf_cloud_cred, at);
+		const struct mf_job *j = mf_state_job(st, mf_slice_str(c->job_id));
+		if (j == NULL || !is_cloud(&k, c))
+			continue;
+		*ret = (struct mf_leaked) { "cloud-token", c->id, j, NULL };
 		return true;
 	}
 	for (const struct mf_node *n = mf_state_next_node(st, NULL); n != NULL;

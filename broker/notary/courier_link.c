@@ -102,6 +102,10 @@ take(struct mf_courier_link *l, uint16_t type, const ProtobufCMessage *msg)
 		l->mints->minted(l->mints_ctx, m);
 		return true;
 	}
+	if (type == MF_MSG_CLOUD_REVOKE_RESULT && l->mints != NULL) {
+		l->mints->revoked(l->mints_ctx, m);
+		return true;
+	}
 	l->unasked++;
 	MF_LOG(MF_LOG_WARN, "courier.unasked", "a result that nobody waits for was dropped",
 	    mf_ju("type", type));
@@ -167,21 +171,32 @@ mf_courier_link_write(struct mf_courier_link *l)
 	disconnect(l);
 }
 
-bool
-mf_courier_link_mint(struct mf_courier_link *l, const Mayfly__Roles__V1__MintRequest *q)
+static bool
+ask(struct mf_courier_link *l, uint16_t type, const ProtobufCMessage *q)
 {
 	struct mf_err err = { 0 };
 	MF_AUTO_IN(mf_buf_fini) struct mf_buf b;
 	mf_buf_init(&b, MF_LIM_IPC_MESSAGE);
 	if (!mf_courier_link_open(l))
 		return false;
-	enum mf_status s =
-	    mf_role_encode(&mf_link_courier, MF_LINK_INNER, MF_MSG_MINT_REQUEST, &q->base, false, &b, &err);
+	enum mf_status s = mf_role_encode(&mf_link_courier, MF_LINK_INNER, type, q, false, &b, &err);
 	if (s == MF_OK)
-		s = mf_seqpacket_queue(l->pkt, MF_MSG_MINT_REQUEST, mf_buf_slice(&b), -1, &err);
+		s = mf_seqpacket_queue(l->pkt, type, mf_buf_slice(&b), -1, &err);
 	if (s != MF_OK)
 		mf_jlog_err(MF_LOG_WARN, "courier.link", "a request did not go to the courier", &err);
 	return s == MF_OK;
+}
+
+bool
+mf_courier_link_mint(struct mf_courier_link *l, const Mayfly__Roles__V1__MintRequest *q)
+{
+	return ask(l, MF_MSG_MINT_REQUEST, &q->base);
+}
+
+bool
+mf_courier_link_revoke(struct mf_courier_link *l, const Mayfly__Roles__V1__CloudRevokeRequest *q)
+{
+	return ask(l, MF_MSG_CLOUD_REVOKE_REQUEST, &q->base);
 }
 
 void

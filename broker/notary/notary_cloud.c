@@ -15,8 +15,10 @@ mf_notary_cloud_load(struct mf_engine *e, int fd, struct mf_err *err)
 	MF_AUTO_IN(mf_buf_fini) struct mf_buf b;
 	MF_AUTO(mf_pb_free) ProtobufCMessage *msg = NULL;
 	mf_buf_init(&b, MF_LIM_PB_BYTES);
+	const Mayfly__Roles__V1__CloudConf none = MAYFLY__ROLES__V1__CLOUD_CONF__INIT;
 	if (fd < 0)
-		return MF_OK;
+		return mf_engine_cloud(
+		    e, &none, err); /* what it gave out under another configuration expires */
 	if (lseek(fd, 0, SEEK_SET) < 0)
 		return MF_FAIL(err, MF_E_IO, "cloud targets: cannot be read");
 	MF_TRY(mf_file_read_all(fd, &b, err));
@@ -44,6 +46,12 @@ mf_notary_mint(void *ctx, const Mayfly__Roles__V1__MintRequest *q)
 	return mf_courier_link_mint(((struct mf_notary *)ctx)->courier, q);
 }
 
+bool
+mf_notary_revoke(void *ctx, const Mayfly__Roles__V1__CloudRevokeRequest *q)
+{
+	return mf_courier_link_revoke(((struct mf_notary *)ctx)->courier, q);
+}
+
 const struct mf_token_backend *
 mf_notary_backend(void *ctx, const char *name)
 {
@@ -58,9 +66,15 @@ minted(void *ctx, const Mayfly__Roles__V1__MintResult *m)
 }
 
 static void
+revoked(void *ctx, const Mayfly__Roles__V1__CloudRevokeResult *m)
+{
+	mf_engine_revoked(((struct mf_notary *)ctx)->engine, mf_now(), m);
+}
+
+static void
 gone(void *ctx)
 {
 	mf_engine_courier_gone(((struct mf_notary *)ctx)->engine, mf_now());
 }
 
-const struct mf_courier_mints mf_notary_mints = { .minted = minted, .gone = gone };
+const struct mf_courier_mints mf_notary_mints = { .minted = minted, .revoked = revoked, .gone = gone };

@@ -10,6 +10,7 @@ MF_NODISCARD enum mf_status mf_notary_cloud_load(struct mf_engine *e, int fd, st
 struct mf_jws_key *mf_notary_assertion_key(void *ctx, const char *kid);
 void mf_notary_sign_assertion(void *ctx, struct mf_assertion_request *req);
 bool mf_notary_mint(void *ctx, const Mayfly__Roles__V1__MintRequest *q);
+bool mf_notary_revoke(void *ctx, const Mayfly__Roles__V1__CloudRevokeRequest *q);
 const struct mf_token_backend *mf_notary_backend(void *ctx, const char *name);
 /* Of the courier's link; likewise. */
 extern const struct mf_courier_mints mf_notary_mints;

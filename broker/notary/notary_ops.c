@@ -166,6 +166,7 @@ const struct mf_engine_ops mf_notary_engine_ops = {
 	.assertion_key = mf_notary_assertion_key,
 	.sign_assertion = mf_notary_sign_assertion,
 	.mint = mf_notary_mint,
+	.revoke = mf_notary_revoke,
 	.backend = mf_notary_backend,
 	.append = op_append,
 	.send = op_send,

@@ -52,7 +52,7 @@ courier_asked(struct nrig *r)
 	struct mf_packet p;
 	(void)nr_turn(r, 5);
 	enum mf_status s = mf_seqpacket_recv(courier, &p, NULL);
-	if (s != MF_OK)
+	if (s != MF_OK || p.type == MF_MSG_CLOUD_REVOKE_REQUEST) /* what ended is taken back, too */
 		return NULL;
 	assert_int_equal(p.type, MF_MSG_MINT_REQUEST);
 	return mayfly__roles__v1__mint_request__unpack(NULL, p.payload.n, p.payload.p);

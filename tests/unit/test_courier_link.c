@@ -170,7 +170,7 @@ test_fetch(void **state)
 }
 
 static unsigned minted_n, gone_n;
-static uint64_t minted_id;
+static uint64_t minted_id, revoked_id;
 
 static void
 minted(void *ctx, const Mayfly__Roles__V1__MintResult *m)
@@ -178,6 +178,13 @@ minted(void *ctx, const Mayfly__Roles__V1__MintResult *m)
 	assert_ptr_equal(ctx, &minted_n);
 	minted_n++;
 	minted_id = m->mint_id;
+}
+
+static void
+revoked(void *ctx, const Mayfly__Roles__V1__CloudRevokeResult *m)
+{
+	assert_ptr_equal(ctx, &minted_n);
+	revoked_id = m->revoke_id;
 }
 
 static void
@@ -191,7 +198,7 @@ static void
 test_a_request_and_its_result(void **state)
 {
 	MF_UNUSED(state);
-	static const struct mf_courier_mints ops = { minted, gone };
+	static const struct mf_courier_mints ops = { minted, revoked, gone };
 	Mayfly__Roles__V1__MintRequest q = MAYFLY__ROLES__V1__MINT_REQUEST__INIT;
 	Mayfly__Roles__V1__MintResult r = MAYFLY__ROLES__V1__MINT_RESULT__INIT;
 	char target[] = "lab";
@@ -217,6 +224,16 @@ test_a_request_and_its_result(void **state)
 	say(&p, MF_MSG_MINT_RESULT, &r.base);
 	assert_int_equal(minted_n, 1);
 	assert_int_equal(minted_id, 7);
+	Mayfly__Roles__V1__CloudRevokeRequest back = MAYFLY__ROLES__V1__CLOUD_REVOKE_REQUEST__INIT;
+	Mayfly__Roles__V1__CloudRevokeResult done_back = MAYFLY__ROLES__V1__CLOUD_REVOKE_RESULT__INIT;
+	back.revoke_id = done_back.revoke_id = 8;
+	back.target = target;
+	assert_true(mf_courier_link_revoke(p.l, &back));
+	mf_courier_link_write(p.l);
+	assert_int_equal(mf_seqpacket_recv(p.courier, &packet, NULL), MF_OK);
+	assert_int_equal(packet.type, MF_MSG_CLOUD_REVOKE_REQUEST);
+	say(&p, MF_MSG_CLOUD_REVOKE_RESULT, &done_back.base);
+	assert_int_equal(revoked_id, 8);
 	assert_int_equal(mf_courier_link_unasked(p.l), 0);
 	/* It dies: once it is told, and nothing goes there any more. */
 	mf_seqpacket_free(p.courier);

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "crypto/hash.h"
 #include "engine_rig_cloud.h"
 
 static struct rig_cloud cloud;
@@ -305,12 +306,39 @@ test_overflow(void **state)
 	mf_rig_cloud_free(r);
 }
 
+/* A session token that was found, or only its access key id: the job whose it is ends, and it is denied. */
+static void
+test_leaked(void **state)
+{
+	MF_UNUSED(state);
+	static const uint8_t hash[] = { 0 };
+	struct rig *r = mf_rig_with_cloud(&cloud, &job);
+	struct mf_leaked found;
+	uint8_t h[32];
+	mint(r, &job, "data");
+	mf_sha256(MF_SLICE_LIT("session-token"), h);
+	const struct mf_leak by_token = { mf_slice(h, sizeof(h)), "" };
+	assert_true(mf_state_find_leaked(mf_engine_state(r->e), &by_token, &found));
+	assert_string_equal(found.kind, "cloud-token");
+	assert_string_equal(found.id, one_of(r, &job)->id);
+	assert_string_equal(found.job->id, job.id);
+	memset(h, 1, sizeof(h));
+	const struct mf_leak by_key = { mf_slice(h, sizeof(h)), "AKID" },
+			     by_none = { mf_slice(h, sizeof(h)), "" };
+	assert_true(mf_state_find_leaked(mf_engine_state(r->e), &by_key, &found));
+	assert_false(mf_state_find_leaked(mf_engine_state(r->e), &by_none, &found));
+	assert_false(mf_state_find_leaked(
+	    mf_engine_state(r->e), &(const struct mf_leak) { mf_slice(hash, 1), "" }, &found));
+	mf_rig_cloud_free(r);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_job_end),
 		cmocka_unit_test(test_expire_or_ordered), cmocka_unit_test(test_again),
 		cmocka_unit_test(test_dead_by_itself), cmocka_unit_test(test_crash),
-		cmocka_unit_test(test_suspension), cmocka_unit_test(test_overflow) };
+		cmocka_unit_test(test_suspension), cmocka_unit_test(test_overflow),
+		cmocka_unit_test(test_leaked) };
 	return cmocka_run_group_tests_name("engine_revoke", tests, setup, teardown);
 }
