@@ -36,9 +36,10 @@ mf_engine_issuer_tick(struct mf_engine *e, struct mf_now now)
 	bool hurry = i->seen.sight != MF_ISSUER_SAME || waits(e);
 	if (i->looked && now.mono_ms - i->looked_ms < (hurry ? HURRY_MS : CALM_MS))
 		return;
-	i->looked = true;
+	/* Without a courier (yet) it is tried again at the next tick. */
+	i->looked = e->ops->fetch_issuer(e->ctx, ++i->fetch_id);
 	i->looked_ms = now.mono_ms;
-	i->asked_ms = e->ops->fetch_issuer(e->ctx, ++i->fetch_id) ? now.mono_ms : 0;
+	i->asked_ms = i->looked ? now.mono_ms : 0;
 }
 
 static void

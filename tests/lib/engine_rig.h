@@ -57,6 +57,7 @@ struct rig {
 	char *jwt_bundle;
 	uint64_t oidc_number, oidc_revision; /* of the OIDC documents as they were given out last */
 	char *oidc_jwks, oidc_x5c[MF_KEY_ID_MAX];
+	bool no_courier;   /* nobody can be asked to */
 	uint64_t fetch_id; /* the courier was asked to read the issuer; 0: it was not */
 	bool oidc_hold;	   /* they do not reach the disk */
 	bool features;	   /* nodes say in Hello what they can */

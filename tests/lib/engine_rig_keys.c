@@ -74,8 +74,9 @@ const char *mf_rig_watch_issuer;
 bool
 mf_rig_op_fetch_issuer(void *ctx, uint64_t fetch_id)
 {
-	((struct rig *)ctx)->fetch_id = fetch_id;
-	return true;
+	struct rig *r = ctx;
+	r->fetch_id = r->no_courier ? 0 : fetch_id;
+	return !r->no_courier;
 }
 
 /* What is published is in the durable log, and answered like a disk would. */

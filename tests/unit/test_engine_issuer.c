@@ -77,6 +77,10 @@ test_waits(void **state)
 {
 	MF_UNUSED(state);
 	struct rig *r = begin();
+	r->no_courier = true;
+	mf_rig_advance(r, 2000);
+	assert_int_equal(r->fetch_id, 0);
+	r->no_courier = false;
 	mf_rig_advance(r, 2000);
 	assert_true(r->fetch_id != 0);
 	assert_string_equal(mf_engine_issuer_state(r->e), "unseen");
