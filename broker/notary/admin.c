@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "base/secret.h"
+#include "base/text.h"
 #include "broker/notary/engine_internal.h"
 #include "codec/join_token.h"
 #include "crypto/hash.h"
@@ -40,6 +41,19 @@ listing_fini(struct removal_listing *l)
 }
 
 static void
+list_put(struct removal_listing *out, const Mayfly__Admin__V1__Credential *v)
+{
+	size_t n = mayfly__admin__v1__credential__get_packed_size(v);
+	uint8_t *bytes = out->n >= LIST_MAX ? NULL : malloc(n > 0 ? n : 1);
+	if (bytes == NULL)
+		return;
+	(void)mayfly__admin__v1__credential__pack(v, bytes);
+	out->v[out->n] = mayfly__admin__v1__credential__unpack(NULL, n, bytes);
+	out->n += out->v[out->n] != NULL;
+	free(bytes);
+}
+
+static void
 list_add(struct removal_listing *out, const struct mf_cred *c, const struct mf_lease *l, const char *node_id)
 {
 	Mayfly__Admin__V1__Credential v = MAYFLY__ADMIN__V1__CREDENTIAL__INIT;
@@ -68,14 +82,56 @@ list_add(struct removal_listing *out, const struct mf_cred *c, const struct mf_l
 	v.state = state;
 	v.ends_with_job = ends;
 	v.node_id = node;
-	size_t n = mayfly__admin__v1__credential__get_packed_size(&v);
-	uint8_t *bytes = malloc(n > 0 ? n : 1);
-	if (bytes == NULL)
-		return;
-	(void)mayfly__admin__v1__credential__pack(&v, bytes);
-	out->v[out->n] = mayfly__admin__v1__credential__unpack(NULL, n, bytes);
-	out->n += out->v[out->n] != NULL;
-	free(bytes);
+	list_put(out, &v);
+}
+
+/* Does it end with its job? As far as anybody knows. */
+static void
+say_end(const struct mf_cloud_cred *c, char *to, size_t cap)
+{
+	MF_AUTO_IN(mf_buf_fini) struct mf_buf t;
+	mf_buf_init(&t, 64);
+	mf_time_put_s(&t, c->state == MF_CLOUD_COMPLETED ? c->dead_at : c->effective);
+	const char *when = mf_buf_cstr(&t);
+	const char *what = c->state == MF_CLOUD_COMPLETED
+			       ? (c->level >= 2 ? "denied: dead from" : "no: expires at")
+			   : c->state == MF_CLOUD_ENDED ? "being taken back; expires at"
+			   : c->deny_on_end		? "yes, where it can be denied; expires at"
+							: "no: expires at";
+	(void)snprintf(to, cap, "%s %s", what, when == NULL ? "?" : when);
+}
+
+static void
+list_clouds(struct removal_listing *out, const struct mf_lease *l, struct mf_now now, bool all)
+{
+	MF_LIST_EACH(p, &l->clouds)
+	{
+		const struct mf_cloud_cred *c = MF_LIST_ITEM(p, struct mf_cloud_cred, at_lease);
+		Mayfly__Admin__V1__Credential v = MAYFLY__ADMIN__V1__CREDENTIAL__INIT;
+		char kind[MF_STATE_ID_MAX + 8], id[MF_STATE_ID_MAX], job[MF_STATE_ID_MAX],
+		    instance[MF_STATE_ID_MAX + 16], node[MF_STATE_ID_MAX], state[16], ends[96];
+		if (c->effective <= now.wall_us / 1000000 || (!all && c->state != MF_CLOUD_ACTIVE))
+			continue;
+		(void)snprintf(kind, sizeof(kind), "cloud:%s", c->grant);
+		memcpy(id, c->id, sizeof(id));
+		memcpy(job, c->job_id, sizeof(job));
+		(void)snprintf(instance, sizeof(instance), "%s/n%u", l->job->id, l->n);
+		memcpy(node, l->node->id, sizeof(node));
+		(void)snprintf(state, sizeof(state), "%s",
+		    c->state == MF_CLOUD_ACTIVE ? "live" : mf_cloud_state_name(c->state));
+		say_end(c, ends, sizeof(ends));
+		v.kind = kind;
+		v.id = id;
+		v.job_id = job;
+		v.instance_id = instance;
+		v.spiffe_id = c->principal;
+		v.not_before = c->issued_us / 1000000;
+		v.not_after = c->effective;
+		v.state = state;
+		v.ends_with_job = ends;
+		v.node_id = node;
+		list_put(out, &v);
+	}
 }
 
 static void
@@ -88,6 +144,7 @@ list_lease(struct removal_listing *out, const struct mf_lease *l, struct mf_now 
 		if (c->exp * 1000000 > now.wall_us && (all || live))
 			list_add(out, c, l, l->node->id);
 	}
+	list_clouds(out, l, now, all);
 }
 
 static void

@@ -88,6 +88,30 @@ one_of(const struct rig *r, const struct rig_job *j)
 	return NULL;
 }
 
+/* What `mayfly credential ls --all` says of the job's cloud token. */
+static const char *
+ends(struct rig *r, const struct rig_job *j)
+{
+	Mayfly__Roles__V1__AdminCall call = MAYFLY__ROLES__V1__ADMIN_CALL__INIT;
+	Mayfly__Admin__V1__ListCredentialsRequest q = MAYFLY__ADMIN__V1__LIST_CREDENTIALS_REQUEST__INIT;
+	static char id[MF_STATE_ID_MAX];
+	memcpy(id, j->id, sizeof(id));
+	q.job = id;
+	q.all = true;
+	call.call_id = 1;
+	call.what_case = MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_LIST_CREDENTIALS;
+	call.list_credentials = &q;
+	mf_engine_admin(r->e, r->now, &call);
+	assert_int_equal(r->reply->what_case, MAYFLY__ROLES__V1__ADMIN_REPLY__WHAT_CREDENTIALS);
+	for (size_t i = 0; i < r->reply->credentials->n_credentials; i++) {
+		const Mayfly__Admin__V1__Credential *c = r->reply->credentials->credentials[i];
+		if (strncmp(c->kind, "cloud:", 6) == 0)
+			return c->ends_with_job;
+	}
+	fail();
+	return "";
+}
+
 /* The end of a job denies that job; its neighbour on the same role is not touched, and is not told anything. */
 static void
 test_job_end(void **state)
@@ -98,8 +122,10 @@ test_job_end(void **state)
 	second_job(r, &other);
 	mint(r, &job, "data");
 	mint(r, &other, "data");
+	assert_non_null(strstr(ends(r, &job), "yes, where it can be denied"));
 	(void)mf_rig_end(r, 1, 1, job.key, job.lease);
 	const Mayfly__Roles__V1__CloudRevokeRequest *q = asked(r);
+	assert_non_null(strstr(ends(r, &job), "being taken back"));
 	assert_string_equal(q->target, "lab");
 	assert_string_equal(q->role, "role-1");
 	assert_int_equal(q->n_deny, 1);
@@ -109,6 +135,7 @@ test_job_end(void **state)
 	assert_true(mf_rig_revoked(r, NULL, now_s(r) + 300));
 	mf_rig_settle(r);
 	const struct mf_cloud_cred *c = one_of(r, &job);
+	assert_non_null(strstr(ends(r, &job), "denied: dead from 2"));
 	assert_int_equal(c->state, MF_CLOUD_COMPLETED);
 	assert_int_equal(c->level, 2);
 	assert_int_equal(c->dead_at, now_s(r) + 300);
@@ -145,6 +172,7 @@ test_expire_or_ordered(void **state)
 	assert_int_equal(one_of(r, &job)->state, MF_CLOUD_COMPLETED);
 	assert_int_equal(one_of(r, &job)->level, 0);
 	assert_int_equal(one_of(r, &job)->dead_at, until);
+	assert_non_null(strstr(ends(r, &job), "no: expires at"));
 	(void)mf_rig_end_job(r, other.id, false);
 	const Mayfly__Roles__V1__CloudRevokeRequest *q = asked(r);
 	assert_int_equal(q->n_deny, 1);
