@@ -204,7 +204,7 @@ new_assertion(struct mf_engine *e, struct mf_now now, uint64_t ticket,
 			: b->caps.audience == NULL ? ""
 						   : b->caps.audience);
 	a->sub = strdup(sub);
-	a->source_identity = strdup(b->caps.tags ? "mayfly-revoker" : "");
+	a->source_identity = strdup(""); /* the role need not let it be set */
 	bool ok = a->iss != NULL && a->aud != NULL && a->sub != NULL && a->source_identity != NULL;
 	if (ok && strcmp(t->client_auth, "private_key_jwt") == 0) {
 		e->conf.rand.fill(e->conf.rand.ctx, random, sizeof(random));

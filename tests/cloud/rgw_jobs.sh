@@ -41,6 +41,13 @@ lab_manifest stranger r-aaaaaaaaaaaaaaaaaaaa
 stranger() { ! lab_run stranger true 2>&1; }
 says strangers-run 'not known' stranger
 
+# --- what the ended jobs held is denied by their jobs; what goes on on the same role is not (the next ones here show it) ---
+denied() { lab_creds "$1" | grep -q '^403'; }
+for j in first again; do
+	if poll 60 denied $j.creds; then ok $j-dead-after-end; else fail $j-dead-after-end "$(lab_creds $j.creds)"; fi
+done
+says level-shown 'cloud:data .*denied: dead from' mayfly credential ls --all
+
 # --- the endpoint is for the job's own processes ---
 lab_manifest shown
 # shellcheck disable=SC2016 # the job's shell's words

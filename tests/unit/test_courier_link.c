@@ -1,4 +1,4 @@
-/* The notary's second socket, with a fake courier at the other end (there is no real one yet). */
+/* The notary's second socket, with a fake courier at the other end. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
