@@ -468,7 +468,7 @@ mf_frig_new(void)
 		.trust_domain = RIG_TD,
 		.broker = { .host = { "127.0.0.1" }, .n = 1, .port = 1 }, /* nobody is there */
 		.hold_ms = 400,
-		.refusal_ms = RIG_REFUSAL_MS,
+		.refusal_ms = r->refusal_ms != 0 ? r->refusal_ms : RIG_REFUSAL_MS,
 	};
 	return r;
 }

@@ -45,6 +45,7 @@ struct rig {
 	int32_t pid;	/* the caller that it attests; 0: this process */
 	uint64_t inode; /* pidfs inode it tells; 0: none */
 	struct mf_known_look look;
+	uint32_t refusal_ms; /* a refusal is remembered for so long; 0: RIG_REFUSAL_MS */
 	bool looks, looked;  /* it tells what the kernel says of the peer, so that it may be recognised */
 	uint64_t foreign;    /* handle for SenderIs; 0: the caller's */
 	uint32_t identities; /* of a grant */
