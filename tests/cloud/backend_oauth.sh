@@ -27,7 +27,7 @@ oidc_up plain
 plain=$oidc_url
 oidc_up tls
 tls=$oidc_url
-ask() { "$MAYFLY_BUILD/tests/cloud_ask" "$@"; }
+ask() { "${MAYFLY_BUILD_DEV:-$MAYFLY_TOP/build-dev}/tests/cloud_ask" "$@"; }
 target() {	# FILE URL FLOW CLIENT AUTH [LINE...]
 	printf '%s\n' 'name op' 'backend oauth' "endpoint $2/token" "revocation_endpoint $2/token/revocation" \
 	    "introspection_endpoint $2/token/introspection" "audience $2" "flow $3" "client_id $4" "client_auth $5" 'loopback true' "${@:6}" >"$1"

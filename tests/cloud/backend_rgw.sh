@@ -22,7 +22,7 @@ printf '%s\n' 'name rgw' 'backend aws-sts' "endpoint $rgw_url" 'loopback true' >
 	rgw bucket data
 	for k in sets/a/1 sets/b/1 runs/j-1/x runs/j-10/x runs/j-2/x; do rgw put data $k hello; done
 } >prepare.log 2>&1
-ask() { "$MAYFLY_BUILD/tests/cloud_ask" "$@"; }
+ask() { "${MAYFLY_BUILD_DEV:-$MAYFLY_TOP/build-dev}/tests/cloud_ask" "$@"; }
 assertion() {	# JOB LEASE CRED
 	issuer jwt one.key "$issuer_url" "{\"sub\":\"spiffe://td.example/job/$1\",\"https://aws.amazon.com/tags\":{\"principal_tags\":{\"mayfly-job\":[\"$1\"],\"mayfly-lease\":[\"$2\"],\"mayfly-cred\":[\"$3\"]},\"transitive_tag_keys\":[\"mayfly-cred\",\"mayfly-job\",\"mayfly-lease\"]}}"
 }
@@ -96,6 +96,6 @@ assertion j-9 l-9 c-9 >probe.jwt
 says probe '^reachable$' ask probe target $role probe.jwt - -
 assertion j-1 l-1.1 c-1 >bad.jwt
 printf 'AA' >>bad.jwt
-says refused-trust '^trust: ' sh -c "! '$MAYFLY_BUILD/tests/cloud_ask' mint target $role j-1 900 0 bad.jwt - 's3:GetObject arn:aws:s3:::data/*'"
-says refused-config '^config: ' sh -c "! '$MAYFLY_BUILD/tests/cloud_ask' mint target $role j-1 10 0 a.json.jwt - 's3:GetObject arn:aws:s3:::data/*'"
+says refused-trust '^trust: ' sh -c "! '${MAYFLY_BUILD_DEV:-$MAYFLY_TOP/build-dev}/tests/cloud_ask' mint target $role j-1 900 0 bad.jwt - 's3:GetObject arn:aws:s3:::data/*'"
+says refused-config '^config: ' sh -c "! '${MAYFLY_BUILD_DEV:-$MAYFLY_TOP/build-dev}/tests/cloud_ask' mint target $role j-1 10 0 a.json.jwt - 's3:GetObject arn:aws:s3:::data/*'"
 finish

@@ -18,7 +18,7 @@ use=jwt-assertion-rs256
 key() { mayfly key ls -o json | json 'next((k["id"] for k in d["items"] if k["use"] == "'$use'" and k["state"] == "'"$1"'"), "")'; }
 sub=spiffe://test.example/t/long/job/j-1
 assume() {	# KID [ISSUER]: does radosgw take an assertion by this key?
-	"$MAYFLY_BUILD/tests/unseal_assertion" broker "$1" >key.pem && chmod 600 key.pem &&
+	"${MAYFLY_BUILD_DEV:-$MAYFLY_TOP/build-dev}/tests/unseal_assertion" broker "$1" >key.pem && chmod 600 key.pem &&
 		rgw assume train j-1 "$(issuer jwt key.pem "${2:-$issuer/td1/x5c}" "{\"sub\":\"$sub\"}")"
 }
 says provider '^200' rgw provider "$issuer/td1/x5c"
