@@ -362,6 +362,8 @@ decide(struct mf_engine *e, struct mf_now now, struct asked *q, struct mf_decisi
 	const struct mf_lease *l = mf_state_lease_by_key(e->state, mf_slice_str(q->a->instance_key));
 	struct mf_policy_request req = { mf_slice_str(q->a->profile), q->facts, now.wall_us / 1000000 };
 	const struct mf_job *j = mf_state_job_by_key(e->state, mf_slice_str(q->job_key));
+	if (req.profile.n == 0 && q->manifest != NULL)
+		req.profile = mf_manifest_get(q->manifest, "profile");
 	/* A job keeps the profile it began with. */
 	if (j != NULL)
 		req.profile = mf_slice_str(j->profile);

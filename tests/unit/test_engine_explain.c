@@ -92,6 +92,16 @@ test_decisions(void **state)
 					.manifest = "{\"deadline\":\"2001-01-01T00:00:00Z\"}" }));
 	assert_false(x->permit);
 	assert_string_equal(x->attribute, "manifest.deadline");
+	/* A manifest may name the profile; what the request itself names goes before it. */
+	static const char named[] = "{\"profile\":\"shell\"}";
+	x = explained(
+	    r, explain(r, (struct ask) { .key = key, .profile = "", .user = "alice", .manifest = named }));
+	assert_false(x->permit);
+	assert_string_equal(x->profile, "shell");
+	x = explained(r,
+	    explain(r, (struct ask) { .key = key, .profile = "train", .user = "alice", .manifest = named }));
+	assert_true(x->permit);
+	assert_string_equal(x->profile, "train");
 	/* It gave nothing, so there is nothing of it. */
 	mf_rig_settle(r);
 	assert_int_equal(r->log_n, records);
