@@ -9,6 +9,8 @@
 #include "cli/cli.h"
 #include "os/build_id.h"
 
+#define MESSAGE_MAX 4096u
+
 #define TIMEOUT_MS 20000u      /* an answer of a daemon that is there */
 #define LONG_TIMEOUT_MS 60000u /* the agent holds callers that it has not decided on */
 
@@ -58,10 +60,17 @@ mf_cli_duration(struct mf_cli *c, const char *name, uint64_t *ret_ms)
 
 /* Texts come from daemons and from files: nothing that moves a terminal's cursor. */
 static void
-put_clean(FILE *to, const char *s)
+put_clean(struct mf_buf *to, const char *s)
 {
 	for (; *s != '\0'; s++)
-		(void)fputc((unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s, to);
+		mf_buf_put_u8(to, (unsigned char)*s < 0x20 || *s == 0x7f ? '?' : (uint8_t)*s);
+}
+
+/* In one write, so that what others say on the same standard error does not come in between. */
+static void
+put_err(struct mf_cli *c, const struct mf_buf *text)
+{
+	(void)fwrite(text->p, 1, text->n, c->err);
 }
 
 int
@@ -83,43 +92,52 @@ mf_cli_exit_of(enum mf_status s)
 int
 mf_cli_fail(struct mf_cli *c, const struct mf_err *err)
 {
-	(void)fputs("mayfly: ", c->err);
-	put_clean(c->err, err->msg[0] == '\0' ? mf_status_name(err->code) : err->msg);
-	(void)fputc('\n', c->err);
+	MF_AUTO_IN(mf_buf_fini) struct mf_buf b;
+	mf_buf_init(&b, MESSAGE_MAX);
+	mf_buf_put_str(&b, "mayfly: ");
+	put_clean(&b, err->msg[0] == '\0' ? mf_status_name(err->code) : err->msg);
+	mf_buf_put_u8(&b, '\n');
+	put_err(c, &b);
 	return mf_cli_exit_of(err->code == MF_OK ? MF_E_INTERNAL : err->code);
 }
 
-MF_PRINTF(2, 0) static void say(struct mf_cli *c, const char *fmt, va_list ap)
+MF_PRINTF(2, 0) static void say(struct mf_buf *to, const char *fmt, va_list ap)
 {
 	char text[1024];
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
-	put_clean(c->err, text);
+	put_clean(to, text);
 }
 
 void
 mf_cli_note(struct mf_cli *c, const char *fmt, ...)
 {
 	va_list ap;
+	MF_AUTO_IN(mf_buf_fini) struct mf_buf b;
+	mf_buf_init(&b, MESSAGE_MAX);
 	va_start(ap, fmt);
-	say(c, fmt, ap);
+	say(&b, fmt, ap);
 	va_end(ap);
-	(void)fputc('\n', c->err);
+	mf_buf_put_u8(&b, '\n');
+	put_err(c, &b);
 }
 
 int
 mf_cli_usage(struct mf_cli *c, const char *fmt, ...)
 {
 	va_list ap;
-	(void)fputs("mayfly: ", c->err);
+	MF_AUTO_IN(mf_buf_fini) struct mf_buf b;
+	mf_buf_init(&b, MESSAGE_MAX);
+	mf_buf_put_str(&b, "mayfly: ");
 	va_start(ap, fmt);
-	say(c, fmt, ap);
+	say(&b, fmt, ap);
 	va_end(ap);
 	if (c->verb == NULL)
-		(void)fputs("\nmayfly --help lists all commands\n", c->err);
+		mf_buf_put_str(&b, "\nmayfly --help lists all commands\n");
 	else
-		(void)fprintf(c->err, "\nmayfly %s%s%s --help says more\n",
+		mf_buf_putf(&b, "\nmayfly %s%s%s --help says more\n",
 		    c->verb->group == NULL ? "" : c->verb->group, c->verb->group == NULL ? "" : " ",
 		    c->verb->name);
+	put_err(c, &b);
 	return MF_EXIT_USAGE;
 }
 
