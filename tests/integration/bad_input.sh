@@ -101,8 +101,8 @@ errs unknown-node 1 'no such node' mayfly node evict n-zzzz --reason x
 errs node-of-garbage 1 'no such node' mayfly node evict "$(printf 'n-\033[31m')" --reason x
 errs reason-too-long 1 'longer than 512' mayfly job end "$J" --reason "$(head -c 5000 /dev/zero | tr '\0' x)"
 errs reason-of-megabytes '1|126' '.' mayfly job end "$J" --reason "$(head -c 120000 /dev/zero | tr '\0' x)"
-errs revoke-without-what 2 'job J or --node N' mayfly revoke
-errs revoke-of-both 2 'job J or --node N' mayfly revoke --job x --node y
+errs revoke-without-what 2 'one of: --job J, --node N' mayfly revoke
+errs revoke-of-both 2 'one of: --job J, --node N' mayfly revoke --job x --node y
 errs token-for-nobody 2 'from 1 to 100000' mayfly node token --uses 0
 errs token-for-all 2 'from 1 to 100000' mayfly node token --uses 99999999999999999999
 errs token-for-ever 2 'duration' mayfly node token --ttl 99y
