@@ -173,11 +173,11 @@ mf_cloud_env(const struct mf_cloud_http *http, struct mf_svid_entry *e,
     Mayfly__Job__V1__CloudEnvironment **ret_m, struct mf_err *err)
 {
 	MF_AUTO_IN(mf_buf_fini) struct mf_buf packed; /* wiped */
+	mf_buf_init(&packed, 1u << 20);
 	ProtobufCMessage *msg = NULL;
 	struct draft *d = calloc(1, sizeof(*d));
 	if (d == NULL)
 		return MF_FAIL(err, MF_E_NOMEM, "out of memory");
-	mf_buf_init(&packed, 1u << 20);
 	mf_buf_init(&d->text, TEXT_MAX);
 	enum mf_status s = MF_OK;
 	if (mf_buf_extend(&d->text, TEXT_MAX) == NULL)

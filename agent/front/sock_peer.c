@@ -24,7 +24,9 @@ take_error(struct mf_slice m, struct mf_err *err)
 	memcpy(&e, m.p + HEAD, sizeof(e));
 	if (e.error == -ENOENT)
 		return MF_FAIL(err, MF_E_NOTFOUND, "sock_diag: no such socket");
-	return MF_FAIL(err, MF_E_UNSUPPORTED, "sock_diag: %s", strerror(-e.error));
+	/* The kernel says -1 to -4095; anything else is no number of an error. */
+	return MF_FAIL(err, MF_E_UNSUPPORTED, "sock_diag: %s",
+	    strerror(e.error < 0 && e.error > -4096 ? -e.error : EIO));
 }
 
 static void

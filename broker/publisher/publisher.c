@@ -92,7 +92,7 @@ mf_publisher_free(struct mf_publisher *p)
 {
 	if (p == NULL)
 		return;
-	mf_http_status_free(p->http);
 	mf_tls_web_free(p->tls);
+	mf_http_status_free(p->http);
 	free(p);
 }

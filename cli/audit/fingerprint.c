@@ -111,14 +111,14 @@ mf_audit_fingerprint(const char *path)
 {
 	struct found f = { .n = 0 };
 	MF_AUTO_IN(mf_buf_fini) struct mf_buf in; /* wiped */
+	mf_buf_init(&in, FILE_MAX);
+	mf_buf_init(&f.out, 8192);
 	FILE *file = fopen(path, "re");
 	size_t n = 0;
 	if (file == NULL) {
 		(void)fprintf(stderr, "mayfly audit: %s: %s\n", path, strerror(errno));
 		return AUDIT_INCOMPLETE;
 	}
-	mf_buf_init(&in, FILE_MAX);
-	mf_buf_init(&f.out, 8192);
 	uint8_t chunk[4096];
 	while ((n = fread(chunk, 1, sizeof(chunk), file)) > 0)
 		mf_buf_put(&in, chunk, n);
@@ -133,7 +133,8 @@ mf_audit_fingerprint(const char *path)
 	certificates(&f, mf_buf_slice(&in));
 	if (f.n == 0)
 		words(&f, mf_buf_slice(&in));
-	(void)fwrite(f.out.p, 1, f.out.n, stdout);
+	if (f.out.n > 0)
+		(void)fwrite(f.out.p, 1, f.out.n, stdout);
 	mf_buf_fini(&f.out);
 	if (f.n > 0)
 		return AUDIT_OK;

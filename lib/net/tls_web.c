@@ -114,7 +114,7 @@ conn_gone(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx, long argl, void 
 	if (c == NULL)
 		return;
 	mf_list_del(&c->at);
-	if (c->w->n-- == c->w->most)
+	if (c->w != NULL && c->w->n-- == c->w->most)
 		(void)evconnlistener_enable(c->w->listener);
 	free(c);
 }
@@ -204,6 +204,12 @@ mf_tls_web_free(struct mf_tls_web *w)
 {
 	if (w == NULL)
 		return;
+	/* libevent frees connections later, some with the loop only: they know nobody any more. */
+	MF_LIST_EACH(p, &w->conns)
+	{
+		mf_list_del(p);
+		MF_LIST_ITEM(p, struct conn, at)->w = NULL;
+	}
 	mf_loop_timer_free(w->look);
 	SSL_CTX_free(w->ssl);
 	free(w);

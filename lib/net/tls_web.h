@@ -26,6 +26,7 @@ MF_NODISCARD enum mf_status mf_tls_web_new(struct mf_loop *l, struct mf_http_sta
 MF_NODISCARD enum mf_status mf_tls_web_renew(
     struct mf_tls_web *w, struct mf_slice chain_pem, struct mf_slice key_pem, struct mf_err *err);
 unsigned mf_tls_web_conns(const struct mf_tls_web *w);
+/* Before the server that it is for, which then must not be served any more. NULL is a no-op. */
 void mf_tls_web_free(struct mf_tls_web *w);
 MF_DEFINE_CLEANUP(struct mf_tls_web, mf_tls_web_free)
 #endif

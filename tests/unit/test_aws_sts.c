@@ -526,9 +526,11 @@ static void
 test_spoilt_document(void **state)
 {
 	MF_UNUSED(state);
+	static const char deny_letters[] =
+	    "{\"Statement\":[{\"Effect\":\"Deny\",\"Condition\":{\"StringEquals\":"
+	    "{\"aws:PrincipalTag/mayfly-job\":\"<x>\"}}}]}";
 	static const char *const docs[] = { "not json", "{}", "{\"Statement\":[{\"Effect\":\"Allow\"}]}",
-		"{\"Statement\":[{\"Effect\":\"Deny\",\"Condition\":{\"StringEquals\":{\"aws:PrincipalTag/"
-		"mayfly-job\":\"<x>\"}}}]}" };
+		deny_letters };
 	for (size_t i = 0; i < MF_COUNT(docs); i++) {
 		struct iam *m = calloc(1, sizeof(*m));
 		struct list *deny = calloc(1, sizeof(*deny));

@@ -35,7 +35,7 @@ place(const struct rig *r, const char *kid)
 	const struct mf_json_value *keys = mf_json_get(mf_json_root(doc), "keys");
 	for (size_t i = 0; i < mf_json_size(keys); i++) {
 		const struct mf_json_value *k = mf_json_at(keys, i);
-		struct mf_slice id, use, alg;
+		struct mf_slice id, use = { 0 }, alg = { 0 };
 		assert_true(mf_json_string(mf_json_get(k, "kid"), &id) &&
 			    mf_json_string(mf_json_get(k, "use"), &use) &&
 			    mf_json_string(mf_json_get(k, "alg"), &alg));

@@ -120,7 +120,7 @@ test_x5c(void **state)
 	struct mf_oidc_docs_conf c = conf();
 	struct mf_oidc_set set = set_of(3, 7);
 	struct mf_oidc_docs d, again;
-	struct mf_slice s, n;
+	struct mf_slice s, n = { 0 };
 	MF_AUTO(mf_json_free) struct mf_json *doc = NULL;
 	MF_AUTO_IN(mf_buf_fini) struct mf_buf der, jwk;
 	mf_buf_init(&der, 8192);
