@@ -237,8 +237,8 @@ enum manner {
 };
 
 struct provider {
-	enum manner manner;
-	size_t cut;
+	_Atomic(enum manner) manner; /* the test changes it under the threads */
+	atomic_size_t cut;
 	atomic_bool stop;
 	atomic_uint elsewhere; /* requests of a path that nobody should ask for */
 };
@@ -252,7 +252,7 @@ answer(void *ctx, int conn, const char *head, struct mf_slice body)
 	MF_UNUSED(body);
 	if (strstr(head, "/elsewhere") != NULL)
 		(void)atomic_fetch_add(&p->elsewhere, 1);
-	switch (p->manner) {
+	switch ((enum manner)atomic_load(&p->manner)) {
 	case GOOD:
 		return mf_fake_http_reply(conn, "200 OK", NULL, mf_slice_str(mf_backend_kits[0].good));
 	case EMPTY:
