@@ -56,7 +56,9 @@ was_asked(const struct mf_state *st, const struct mf_cloud_cred *c)
 void
 mf_deny_of(const struct mf_state *st, const struct mf_cloud_cred *c, struct mf_deny *ret_d)
 {
-	*ret_d = (struct mf_deny) { .until = c->exp, .asked = was_asked(st, c) };
+	*ret_d = (struct mf_deny) { .until = c->exp,
+		.asked = was_asked(st, c),
+		.stands = c->state == MF_CLOUD_COMPLETED && c->level >= 2 };
 	if (job_is_over(st, c)) {
 		ret_d->tag = "mayfly-job";
 		(void)snprintf(ret_d->value, sizeof(ret_d->value), "%s", c->job_id);
@@ -99,6 +101,8 @@ by_weight(const void *a, const void *b)
 	const struct mf_deny *x = a, *y = b;
 	if (x->asked != y->asked)
 		return x->asked ? -1 : 1;
+	if (x->stands != y->stands)
+		return x->stands ? -1 : 1;
 	if (x->until != y->until)
 		return x->until > y->until ? -1 : 1;
 	int t = strcmp(x->tag, y->tag);
@@ -127,6 +131,7 @@ join(struct mf_deny *v, size_t n)
 		if (v[i].until > v[out - 1].until)
 			v[out - 1].until = v[i].until;
 		v[out - 1].asked = v[out - 1].asked || v[i].asked;
+		v[out - 1].stands = v[out - 1].stands || v[i].stands;
 	}
 	return out;
 }
@@ -154,10 +159,8 @@ mf_denies(const struct mf_state *st, const char *target, const char *role, unsig
 	n = n == 0 ? 0 : join(all, n);
 	if (n > 0)
 		qsort(all, n, sizeof(*all), by_weight);
-	if (n > cap)
-		n = cap;
 	if (n > 0)
-		memcpy(ret_v, all, n * sizeof(*all));
+		memcpy(ret_v, all, (n < cap ? n : cap) * sizeof(*all));
 	free(all);
 	return n;
 }

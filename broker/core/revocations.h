@@ -14,6 +14,7 @@ struct mf_deny {
 	char value[MF_DENY_VALUE];
 	int64_t until; /* unix seconds: the last token that it meets is dead by itself then */
 	bool asked;    /* by a person: stays when there is no room for all */
+	bool stands;   /* a token that it meets was said to be denied: stays before what is new */
 };
 
 /* The value of mayfly-lease: one instance in one epoch. */
@@ -35,8 +36,8 @@ mf_take_back(const struct mf_state *st, const struct mf_cloud_cred *c, unsigned 
 
 /*
  * Everything that must stand in the deny list of ${target} and ${role} at ${now_s}: of tokens that have ended and may still
- * work, completed or not, and of intents whose lease is over. Without duplicates; those asked for by persons first, then the longest residuals. Returns
- * their number; at most ${cap} are written.
+ * work, completed or not, and of intents whose lease is over. Without duplicates; those asked for by persons first, then those that stand, then the longest
+ * residuals. Returns their number; at most ${cap} are written.
  */
 size_t mf_denies(const struct mf_state *st, const char *target, const char *role, unsigned levels,
     int64_t now_s, struct mf_deny *ret_v, size_t cap);

@@ -11,7 +11,7 @@
 #include "broker/notary/cloud_plan.h"
 #include "codec/assertion.h"
 
-#define DENIES_MAX 1000u
+#define DENIES_MAX 300u	  /* of one request, which is one role message */
 #define COVERED_MAX 4096u /* completed by one answer; what is left is due again */
 #define RECORD_CREDS 32u
 #define TIMEOUT_MS 20000u /* of the provider's part */
@@ -34,7 +34,10 @@ struct errand {
 	uint32_t wait_ms; /* after the next failure */
 	char (*covered)[MF_STATE_ID_MAX];
 	size_t covered_n;
+	bool cut; /* the request under way does not name all that should be denied */
 };
+_Static_assert(
+    DENIES_MAX *(MF_DENY_VALUE + 32u) + 4096u <= MF_LIM_IPC_MESSAGE, "a request is one role message");
 
 static void
 errand_free(struct errand *x)
@@ -252,13 +255,44 @@ struct asking {
 	Mayfly__Roles__V1__CloudDeny m[DENIES_MAX], *p[DENIES_MAX];
 };
 
+static bool
+is_named(const struct asking *k, size_t n, const struct mf_deny *d)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(k->v[i].tag, d->tag) == 0 && strcmp(k->v[i].value, d->value) == 0)
+			return true;
+	return false;
+}
+
+/* What the request has no room for is not said to be denied: it expires. */
 static void
-fill_denies(struct mf_engine *e, struct mf_now now, const struct errand *x, struct asking *k,
+leave_out(struct mf_engine *e, struct mf_now now, struct errand *x, const struct asking *k, size_t n)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < x->covered_n; i++) {
+		const struct mf_cloud_cred *c = mf_state_cloud(e->state, mf_slice_str(x->covered[i]));
+		struct mf_deny d;
+		if (c == NULL)
+			continue;
+		mf_deny_of(e->state, c, &d);
+		if (is_named(k, n, &d))
+			memmove(x->covered[kept++], x->covered[i], MF_STATE_ID_MAX);
+		else
+			complete(e, now, c, 0, c->effective);
+	}
+	x->covered_n = kept;
+}
+
+static void
+fill_denies(struct mf_engine *e, struct mf_now now, struct errand *x, struct asking *k,
     Mayfly__Roles__V1__CloudRevokeRequest *q)
 {
 	const struct mf_token_backend *b = backend_of(e, x->backend);
-	size_t n =
-	    mf_denies(e->state, x->target, x->role, b->caps.levels, now.wall_us / 1000000, k->v, DENIES_MAX);
+	size_t n = mf_denies(e->state, x->target, x->role, b == NULL ? 0 : b->caps.levels,
+	    now.wall_us / 1000000, k->v, DENIES_MAX);
+	x->cut = n > DENIES_MAX;
+	if (x->cut)
+		leave_out(e, now, x, k, n = DENIES_MAX);
 	for (size_t i = 0; i < n; i++) {
 		k->m[i] = (Mayfly__Roles__V1__CloudDeny)MAYFLY__ROLES__V1__CLOUD_DENY__INIT;
 		k->m[i].tag = (char *)(uintptr_t)k->v[i].tag; /* packing only reads */
@@ -282,6 +316,11 @@ ask(struct mf_engine *e, struct mf_now now, struct errand *x, struct mf_slice to
 		return;
 	}
 	fill_denies(e, now, x, k, &q);
+	if (x->covered_n == 0) {
+		x->phase = ERRAND_IDLE;
+		free(k);
+		return;
+	}
 	q.revoke_id = x->id;
 	q.target = x->target;
 	q.role = x->role;
@@ -290,6 +329,7 @@ ask(struct mf_engine *e, struct mf_now now, struct errand *x, struct mf_slice to
 	q.client_assertion.data = (uint8_t *)(uintptr_t)client.p;
 	q.client_assertion.len = client.n;
 	q.timeout_ms = TIMEOUT_MS;
+	q.whole = true; /* one broker for each role: entries leave with the last token that they meet */
 	x->phase = ERRAND_ASKED;
 	x->due_ms = now.mono_ms + SILENCE_MS;
 	if (e->ops->revoke == NULL || !e->ops->revoke(e->ctx, &q))
@@ -337,6 +377,34 @@ is_in(const Mayfly__Roles__V1__CloudRevokeResult *res, const struct mf_deny *d)
 	return false;
 }
 
+/* Denied before, and pushed out by what goes first: what was said of it is said anew. */
+static void
+say_pushed_out(struct mf_engine *e, struct mf_now now, const struct errand *x,
+    const Mayfly__Roles__V1__CloudRevokeResult *res)
+{
+	struct asking *k = !x->cut && !res->overflow ? NULL : calloc(1, sizeof(*k));
+	const struct mf_token_backend *b = backend_of(e, x->backend);
+	if (k == NULL || b == NULL) {
+		free(k);
+		return;
+	}
+	size_t n =
+	    mf_denies(e->state, x->target, x->role, b->caps.levels, now.wall_us / 1000000, k->v, DENIES_MAX);
+	n = n < DENIES_MAX ? n : DENIES_MAX;
+	MF_LIST_EACH(p, mf_state_clouds(e->state))
+	{
+		const struct mf_cloud_cred *c = MF_LIST_ITEM(p, struct mf_cloud_cred, at);
+		struct mf_deny d;
+		if (c->state != MF_CLOUD_COMPLETED || c->level < 2 || c->effective * 1000000 <= now.wall_us ||
+		    strcmp(c->target, x->target) != 0 || strcmp(c->role, x->role) != 0)
+			continue;
+		mf_deny_of(e->state, c, &d);
+		if (!is_named(k, n, &d) || !is_in(res, &d))
+			complete(e, now, c, 0, c->effective);
+	}
+	free(k);
+}
+
 /* The courier may lie; what it says moves nothing beyond the token's own end. */
 static void
 confirmed(
@@ -346,6 +414,7 @@ confirmed(
 	int64_t dead_at = res->dead_at > now_s ? res->dead_at : now_s;
 	const uint32_t level = 2;
 	record_answer(e, now, x, res, level);
+	say_pushed_out(e, now, x, res);
 	for (size_t i = 0; i < x->covered_n; i++) {
 		const struct mf_cloud_cred *c = mf_state_cloud(e->state, mf_slice_str(x->covered[i]));
 		struct mf_deny d;

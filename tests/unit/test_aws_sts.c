@@ -326,6 +326,8 @@ struct revoked {
 	struct mf_cloud_op *op;
 };
 
+static bool whole; /* the next requests name all that may stand */
+
 static struct revoked
 revoke(struct iam *m, const struct list *deny, const struct list *undeny, int64_t older_than, bool by_key)
 {
@@ -353,6 +355,7 @@ revoke(struct iam *m, const struct list *deny, const struct list *undeny, int64_
 		req.n_undeny = undeny->n;
 	}
 	req.older_than = older_than;
+	req.whole = whole;
 	struct mf_cloud_job job = { .target = &t, .revoke = &req, .now_s = BACKEND_NOW };
 	assert_int_equal(mf_backend_aws_sts.start(MF_CLOUD_REVOKE, &job, &out.op, NULL), MF_OK);
 	enum mf_cloud_step s = mf_backend_aws_sts.next(out.op, NULL, &http);
@@ -412,6 +415,18 @@ test_deny(void **state)
 		assert_non_null(strstr(m->document, "[\"j-1\"]"));
 		assert_non_null(strstr(m->document, "[\"l-7.2\"]"));
 		assert_null(strstr(m->document, "0193-x"));
+		/* A list that is whole leaves nothing else standing. */
+		char *before = strdup(m->document);
+		assert_non_null(before);
+		whole = true;
+		o = revoke(m, deny, NULL, 0, false);
+		whole = false;
+		assert_true(o.r.confirmed);
+		mf_backend_aws_sts.free(o.op);
+		assert_null(strstr(m->document, "[\"j-1\"]"));
+		assert_non_null(strstr(m->document, "[\"l-7.2\"]"));
+		(void)snprintf(m->document, sizeof(m->document), "%s", before);
+		free(before);
 		/* The last one gone: the policy goes, too. */
 		memset(deny, 0, sizeof(*deny));
 		put(undeny, "mayfly-job", "j-1");
@@ -419,7 +434,7 @@ test_deny(void **state)
 		o = revoke(m, deny, undeny, 0, false);
 		assert_true(o.r.confirmed);
 		assert_int_equal(m->deletes, 1);
-		assert_int_equal(m->assumes, 4);
+		assert_int_equal(m->assumes, 5);
 		mf_backend_aws_sts.free(o.op);
 		free(m);
 		free(deny);

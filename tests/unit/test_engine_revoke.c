@@ -49,10 +49,10 @@ mint(struct rig *r, const struct rig_job *j, const char *grant)
 
 /* Another job on the same node. */
 static void
-second_job(struct rig *r, struct rig_job *ret_j)
+other_job(struct rig *r, unsigned i, struct rig_job *ret_j)
 {
 	*ret_j = job;
-	mf_rig_instance_key(ret_j->key, job.node, RIG_BOOT, 2);
+	mf_rig_instance_key(ret_j->key, job.node, RIG_BOOT, i);
 	uint64_t req = mf_rig_attach(r, 1, 1, ret_j->key, "train", "alice");
 	mf_rig_settle(r);
 	const Mayfly__Agent__V1__Grant *g = mf_rig_grant(r, 1, req);
@@ -60,6 +60,12 @@ second_job(struct rig *r, struct rig_job *ret_j)
 	(void)snprintf(ret_j->lease, sizeof(ret_j->lease), "%s", g->lease_id);
 	(void)snprintf(ret_j->id, sizeof(ret_j->id), "%s", g->job_id);
 	ret_j->epoch = g->epoch;
+}
+
+static void
+second_job(struct rig *r, struct rig_job *ret_j)
+{
+	other_job(r, 2, ret_j);
 }
 
 /* The request at the provider now, signed for the revoker. */
@@ -129,6 +135,7 @@ test_job_end(void **state)
 	assert_string_equal(q->target, "lab");
 	assert_string_equal(q->role, "role-1");
 	assert_int_equal(q->n_deny, 1);
+	assert_true(q->whole); /* what is dead by itself leaves the list */
 	assert_string_equal(q->deny[0]->tag, "mayfly-job");
 	assert_string_equal(q->deny[0]->value, job.id);
 	assert_int_equal(one_of(r, &job)->state, MF_CLOUD_ENDED);
@@ -151,6 +158,16 @@ test_job_end(void **state)
 	assert_int_equal(asked(r)->n_deny, 2);
 	assert_true(mf_rig_revoked(r, NULL, 0));
 	mf_rig_settle(r);
+	/* And when both are dead by themselves it names neither. */
+	for (unsigned i = 0; i < 1300; i++)
+		mf_rig_advance(r, 1000);
+	struct rig_job third;
+	other_job(r, 3, &third);
+	mint(r, &third, "data");
+	(void)mf_rig_end(r, 1, 1, third.key, third.lease);
+	q = asked(r);
+	assert_int_equal(q->n_deny, 1);
+	assert_string_equal(q->deny[0]->value, third.id);
 	mf_rig_check_replay(r);
 	mf_rig_cloud_free(r);
 }
@@ -360,6 +377,47 @@ test_leaked(void **state)
 	mf_rig_cloud_free(r);
 }
 
+/* More ends than a request can name: what is not named is never said to be denied. */
+static void
+test_more_than_a_request(void **state)
+{
+	MF_UNUSED(state);
+	enum { JOBS = 310 };
+	struct rig *r = mf_rig_with_cloud(&cloud, &job);
+	static struct rig_job all[JOBS];
+	for (unsigned i = 0; i < JOBS; i++) {
+		if (i % 40 == 39)
+			mf_rig_advance(r, 30000); /* no more than a node may ask for in a while */
+		other_job(r, i + 10, &all[i]);
+		mint(r, &all[i], "data");
+	}
+	cloud.away = true;
+	for (unsigned i = 0; i < JOBS; i++)
+		(void)mf_rig_end(r, 1, 1, all[i].key, all[i].lease);
+	mf_rig_settle(r);
+	mf_rig_assert_all(r, true);
+	cloud.away = false;
+	for (unsigned i = 0; i < 20 && cloud.revoking_n == 0; i++) {
+		mf_rig_advance(r, 1000);
+		mf_rig_assert_all(r, true);
+	}
+	assert_int_equal(cloud.revoking_n, 1);
+	const Mayfly__Roles__V1__CloudRevokeRequest *q = cloud.revoking[0];
+	assert_int_equal(q->n_deny, 300);
+	bool named[JOBS] = { false };
+	for (unsigned i = 0; i < JOBS; i++)
+		for (size_t k = 0; k < q->n_deny; k++)
+			named[i] = named[i] || strcmp(q->deny[k]->value, all[i].id) == 0;
+	assert_true(mf_rig_revoked(r, NULL, 0));
+	mf_rig_settle(r);
+	for (unsigned i = 0; i < JOBS; i++) {
+		assert_int_equal(one_of(r, &all[i])->state, MF_CLOUD_COMPLETED);
+		assert_int_equal(one_of(r, &all[i])->level, named[i] ? 2 : 0);
+	}
+	mf_rig_check_replay(r);
+	mf_rig_cloud_free(r);
+}
+
 int
 main(void)
 {
@@ -367,6 +425,6 @@ main(void)
 		cmocka_unit_test(test_expire_or_ordered), cmocka_unit_test(test_again),
 		cmocka_unit_test(test_dead_by_itself), cmocka_unit_test(test_crash),
 		cmocka_unit_test(test_suspension), cmocka_unit_test(test_overflow),
-		cmocka_unit_test(test_leaked) };
+		cmocka_unit_test(test_leaked), cmocka_unit_test(test_more_than_a_request) };
 	return cmocka_run_group_tests_name("engine_revoke", tests, setup, teardown);
 }

@@ -270,7 +270,7 @@ merge(struct mf_cloud_op *op)
 			return false;
 	for (size_t i = 0; i < r->n_deny; i++)
 		(void)mf_aws_denies_add(&out, mf_slice_str(r->deny[i]->tag), mf_slice_str(r->deny[i]->value));
-	for (size_t i = 0; i < old.n; i++) {
+	for (size_t i = 0; i < old.n && !r->whole; i++) {
 		struct mf_slice tag = mf_slice_str(mf_aws_tags[old.v[i].tag]);
 		if (!mf_aws_denies_has(&out, tag, old.v[i].value) &&
 		    !mf_aws_denies_add(&op->list, tag, old.v[i].value))
