@@ -6,6 +6,21 @@ import sys
 failed = 0
 
 
+def elements(text):
+    """What stands in the store's array, which is never closed: a line is what the store wrote at a time, one element or many, and the
+    last line may still be on its way to the disk."""
+    decoder, at, found = json.JSONDecoder(), text.find("{"), []
+    while at >= 0:
+        try:
+            element, end = decoder.raw_decode(text, at)
+        except json.JSONDecodeError:
+            check("operations-log-is-json", "\n" not in text[at:], text[at:at + 200])
+            break
+        found.append(element)
+        at = text.find("{", end)
+    return found
+
+
 def check(name, good, why=""):
     global failed
     failed += not good
@@ -14,8 +29,8 @@ def check(name, good, why=""):
 
 with open(sys.argv[1]) as f:
     records = [i["record"] for i in json.load(f)["items"]]
-with open(sys.argv[2]) as f:    # an array that is never closed, an element a line
-    calls = [json.loads(line.strip().strip("[,")) for line in f if "{" in line]
+with open(sys.argv[2]) as f:
+    calls = elements(f.read())
 by_type = {}
 for at, r in enumerate(records):
     by_type.setdefault(r["type"], {})[r.get("serial")] = (at, r)
