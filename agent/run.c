@@ -207,7 +207,15 @@ mf_agent_check(const struct mf_agent_conf *conf, struct mf_err *err)
 	const char *known = mf_buf_cstr(&b);
 	if (known == NULL)
 		return mf_buf_check(&b, err);
-	/* What cannot be looked at is for the start itself to tell. */
+	/* What cannot be looked at is for the start itself to tell; a token that is none stays none. */
+	int fd = token[0] == '\0' ? -1 : open(token, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd >= 0) {
+		MF_AUTO(mf_join_token_free) struct mf_join_token *t = NULL;
+		enum mf_status s = read_token(fd, &t, err);
+		(void)close(fd);
+		return s == MF_E_INVALID || s == MF_E_TOOBIG ? mf_err_wrap(err, s, "join token %s", token)
+							     : MF_OK;
+	}
 	if ((token[0] != '\0' && (access(token, F_OK) == 0 || errno != ENOENT)) || access(known, F_OK) == 0 ||
 	    errno != ENOENT)
 		return MF_OK;

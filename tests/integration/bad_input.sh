@@ -146,9 +146,9 @@ sed "s|agent\$|agent2|; s|agent.sock|agent2.sock|; s|token\$|token2|; s|^metrics
 mayfly node token --uses 1 --ttl 1s >expired.tok 2>/dev/null
 mayfly node token --uses 1 >good.tok 2>/dev/null
 mayfly node token --uses 1 >good2.tok 2>/dev/null
-refused_start() {	# NAME PATTERN: with token2 as it is, the agent ends and says why
+refused_start() {	# NAME PATTERN [CODE]: with token2 as it is, the agent ends, not to be started again, and says why
 	rm -rf agent2
-	errs "token-$1" '1|2' "$2" mayfly-agent run --config "$PWD/agent2.yaml"
+	errs "token-$1" "${3:-2}" "$2" mayfly-agent run --config "$PWD/agent2.yaml"
 }
 rm -f token2; refused_start missing 'mayfly node token'
 : >token2; refused_start empty 'join token'
@@ -156,7 +156,7 @@ echo garbage >token2; refused_start garbage 'does not start with mft1'
 head -c 60 good.tok >token2; refused_start truncated 'cut, copy it again'
 head -c 100000 /dev/urandom >token2; refused_start huge 'token.*(cap|longer|large)'
 sed 's/\(.\{40\}\)...../\1%%%%%/' good.tok >token2; refused_start altered 'join token'
-cp good.tok token2; chmod 644 token2; refused_start readable-by-all 'chmod 0600'
+cp good.tok token2; chmod 644 token2; refused_start readable-by-all 'chmod 0600' 1
 rm token2; cp good.tok token2
 agent2_ready() { curl -sf -o /dev/null "http://127.0.0.1:$P_M2/readyz"; }
 stays() {	# NAME PATTERN: the agent lives on and its log says why it cannot join
