@@ -60,6 +60,8 @@ mf_cli_env(struct mf_cli *c)
 	mf_show_export(&b, "SPIFFE_ENDPOINT_SOCKET", value == NULL ? "" : value);
 	if (w->job_id[0] != '\0')
 		mf_show_export(&b, "MAYFLY_JOB", w->job_id);
+	if (w->run_id[0] != '\0')
+		mf_show_export(&b, "MAYFLY_RUN", w->run_id);
 	if (w->n_cloud > 0 && put_clouds(c, w->job_id, &b, &err) != MF_OK)
 		return mf_cli_fail(c, &err);
 	if (mf_buf_check(&b, &err) != MF_OK)

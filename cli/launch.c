@@ -119,6 +119,10 @@ take_granted(struct launch *l, const Mayfly__Job__V1__Granted *m, struct mf_err 
 	if (!l->running) {
 		memcpy(l->job_id, m->job_id, n + 1);
 		take_cloud(l, m->cloud);
+		if (m->run_id[0] != '\0') { /* last: what take_cloud cannot do empties the buffer */
+			mf_buf_putf(&l->env, "MAYFLY_RUN=%s", m->run_id);
+			mf_buf_put(&l->env, "", 1);
+		}
 		l->granted_ms = mf_now().mono_ms;
 	}
 	l->granted = true;

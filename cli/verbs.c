@@ -153,8 +153,8 @@ const struct mf_cli_verb mf_cli_verbs[] = {
 	    "Signals and the exit code of CMD are passed on. Failures of `mayfly run` itself: 125; 126 CMD "
 	    "cannot be\n"
 	    "executed, 127 it is not found. CMD finds SPIFFE_ENDPOINT_SOCKET and, once granted, MAYFLY_JOB "
-	    "in its\n"
-	    "environment.",
+	    "and\n"
+	    "MAYFLY_RUN in its environment.",
 	    run_opts, 1, -1, AGENT | MF_CLI_STOP, mf_cli_run },
 	{ MF_CLI_JOBS, NULL, "whoami", "", "job, identities, profile, rule, grade, time left, why not more",
 	    "Exit code 0 when something is granted, 1 when it is refused or over, 4 while it is undecided.",

@@ -281,7 +281,8 @@ def mayfly_1(verbs):
            ("MAYFLY_BROKER_CERT, MAYFLY_BROKER_KEY, MAYFLY_BROKER_CA", "files for it; without them the job's own SVID is shown"),
            ("MAYFLY_STATE", "the directory with broker/log; default /var/lib/mayfly"),
            ("MAYFLY_LIBEXEC", "where mayfly-audit, mayfly-remote and the roles lie; default ../libexec/mayfly beside the program"),
-           ("MAYFLY_JOB", "set for the command of mayfly run: the job's short id"))
+           ("MAYFLY_JOB", "set for the command of mayfly run: the job's short id"),
+           ("MAYFLY_RUN", "beside it: the id of the run that the job belongs to, which a requeued job keeps"))
     out.append(".SH ENVIRONMENT\n" + "".join(f".TP\n.B {roff(n)}\n{roff(t)}\n" for n, t in env))
     codes = (("0", "done"), ("1", "refused or failed; audit verify: proven bad"), ("2", "the command line makes no sense"), ("3", "effective, but not recorded yet"),
              ("4", "not reachable or incomplete: assume that nothing was done"), ("125", "mayfly run: it failed itself, or the identity was refused"),

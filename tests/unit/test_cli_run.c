@@ -5,9 +5,9 @@
 #include "tests/unit/cli_fake.h"
 
 static Mayfly__Job__V1__Placement placement;
-static char cgroup[128] = "/nonexistent/cgroup", job_id[] = "j-run", key[] = "local/n/b/p-1", none[] = "",
-	    why[] = "no cgroup may be made", denied[] = "denied", no_rule[] = "no rule permits it",
-	    operator_[] = "operator";
+static char cgroup[128] = "/nonexistent/cgroup", job_id[] = "j-run", run_id[] = "r-run",
+	    key[] = "local/n/b/p-1", none[] = "", why[] = "no cgroup may be made", denied[] = "denied",
+	    no_rule[] = "no rule permits it", operator_[] = "operator";
 static bool cloud, weak, refuse, silent, end_at_once, lose;
 static struct mf_grpc_call *ends_later; /* the job is ended once DIR/up is there */
 
@@ -99,6 +99,7 @@ grant(struct mf_grpc_call *c)
 	Mayfly__Job__V1__Ended d = MAYFLY__JOB__V1__ENDED__INIT;
 	g.job_id = job_id;
 	e.body_case = MAYFLY__JOB__V1__START_EVENT__BODY_GRANTED;
+	g.run_id = run_id;
 	e.granted = &g;
 	if (refuse) {
 		r.code = denied;
@@ -292,12 +293,13 @@ test_environment(void **state)
 {
 	MF_UNUSED(state);
 	char want[256];
-	(void)snprintf(want, sizeof(want), "j-run unix://%s\n", fake_path("agent"));
+	(void)snprintf(want, sizeof(want), "j-run r-run unix://%s\n", fake_path("agent"));
 	for (int p = 1; p <= 3; p++) {
 		/* CGROUP without one that we may be born in: the agent moves the child */
 		placement = (Mayfly__Job__V1__Placement)p;
 		pid_t pid = fake_start("agent", rules);
-		assert_int_equal(sh("echo \"$MAYFLY_JOB $SPIFFE_ENDPOINT_SOCKET\" >$0/said; exit 7"), 7);
+		assert_int_equal(
+		    sh("echo \"$MAYFLY_JOB $MAYFLY_RUN $SPIFFE_ENDPOINT_SOCKET\" >$0/said; exit 7"), 7);
 		assert_string_equal(job_said(), want);
 		assert_string_equal(cli_err, "");
 		fake_stop(pid);

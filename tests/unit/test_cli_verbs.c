@@ -435,7 +435,8 @@ test_bundle_outside(void **state)
 /* --- whoami, env, doctor --- */
 
 static char s_granted[] = "granted", s_refused[] = "refused", s_pending[] = "pending", s_job[] = "j-abc",
-	    s_rule[] = "dev", s_grade[] = "pidfd+cgroup", s_sel[] = "unix.uid:0", s_serial[] = "abcd";
+	    s_run[] = "r-abc", s_rule[] = "dev", s_grade[] = "pidfd+cgroup", s_sel[] = "unix.uid:0",
+	    s_serial[] = "abcd";
 
 static bool
 wants_train(const ProtobufCMessage *req)
@@ -497,6 +498,7 @@ test_whoami(void **state)
 	id.not_after = now_s + LEFT_S;
 	w.state = s_granted;
 	w.job_id = s_job;
+	w.run_id = s_run;
 	w.rule = w.profile = s_rule;
 	w.grade = s_grade;
 	w.identities = ids;
@@ -523,6 +525,7 @@ test_whoami(void **state)
 	assert_int_equal(cli("env", NULL), 0);
 	assert_out("export SPIFFE_ENDPOINT_SOCKET=unix:///tmp/mayfly-cli-");
 	assert_out("export MAYFLY_JOB=j-abc\n");
+	assert_out("export MAYFLY_RUN=r-abc\n");
 	fake_stop(pid);
 
 	rules[0].answers[0] = &no.base;
