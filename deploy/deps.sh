@@ -1,8 +1,9 @@
 #!/bin/sh
 # The one list of Debian packages that Mayfly needs, and how they are installed.
 #
-#   deploy/deps.sh [--list] [GROUP...]      GROUP: build, demo, test (default: these three), cloud
+#   deploy/deps.sh [--list | --plan] [GROUP...]      GROUP: build, demo, test (default: these three), cloud
 #
+# --list prints the packages, --plan what is missing and what it would cost; neither changes anything.
 # Installs only what is missing, says before what and how much, and leaves no service running or enabled:
 # the demo and the tests start their own servers and stop them. Debian 12 and 13, Ubuntu 22.04 and 24.04.
 set -eu
@@ -20,12 +21,13 @@ iproute2 ca-certificates runc busybox-static zsh groff-base openssh-client debhe
 # shellcheck disable=SC2034
 cloud='radosgw ceph-mon ceph-osd ceph-common openssl python3 python3-venv ca-certificates util-linux'
 
-list=0 groups=
+list=0 plan_only='' groups=
 for a in "$@"; do
 	case $a in
 	--list) list=1 ;;
+	--plan) plan_only=1 ;;
 	build | demo | test | cloud) groups="$groups $a" ;;
-	*) echo "deps: unknown argument '$a': deploy/deps.sh [--list] [build|demo|test|cloud]..." >&2; exit 2 ;;
+	*) echo "deps: unknown argument '$a': deploy/deps.sh [--list | --plan] [build|demo|test|cloud]..." >&2; exit 2 ;;
 	esac
 done
 want=
@@ -59,7 +61,7 @@ if [ -z "$missing" ]; then
 	exit 0
 fi
 sudo=
-if [ "$(id -u)" != 0 ]; then
+if [ "$(id -u)" != 0 ] && [ -z "$plan_only" ]; then
 	sudo=$(command -v sudo || true)
 	if [ -z "$sudo" ]; then
 		echo "deps: missing:$missing" >&2
@@ -74,6 +76,11 @@ apt() {
 }
 # shellcheck disable=SC2086
 if ! apt -s install --no-install-recommends $missing >/dev/null 2>&1; then
+	if [ -n "$plan_only" ]; then
+		echo "deps: missing:$missing"
+		echo "deps: what they cost is not known before apt-get update"
+		exit 0
+	fi
 	echo "deps: fetching the list of packages (apt-get update)"
 	apt -qq update
 fi
@@ -92,6 +99,7 @@ disk=$(apt-cache --no-all-versions show $new 2>/dev/null |
 	awk '/^Installed-Size:/ { s += $2 } END { printf "%.0f", s / 1024 }')
 echo "deps: missing:$missing"
 echo "deps: installs $(echo "$new" | wc -l) packages with what they need: $fetch MB to fetch, $disk MB on disk"
+[ -z "$plan_only" ] || exit 0
 
 # No service may start (policy-rc.d), no database cluster may be made, nothing may be enabled.
 root() { if [ -n "$sudo" ]; then "$sudo" "$@"; else "$@"; fi; }

@@ -1,26 +1,31 @@
 #!/bin/bash
 # The demo: a real training job gets its identity, uses it on two real servers, ends, and loses it.
 #
-#   deploy/demo/run.sh [--minimal] [--bin DIR]
+#   deploy/demo/run.sh [--minimal | --cloud] [--bin DIR]
 #
 # Everything lives in a scratch directory and on loopback, and is stopped and removed at the end. --minimal
-# leaves out the two servers and the training. Each statement that is printed was checked just before; when
+# leaves out the two servers and the training. --cloud adds an object store (Ceph's radosgw): the job reads its data set there
+# with a token of its own, and writes its checkpoint. Each statement that is printed was checked just before; when
 # one does not hold, the script says so and fails.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
-bin=$top/build/bin minimal=
+bin=$top/build/bin minimal='' cloud='' cloud_dev=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	--minimal) minimal=1 ;;
+	--cloud) cloud=1 ;;
 	--bin) bin=$2; shift ;;
 	*) echo "demo: unknown argument $1" >&2; exit 2 ;;
 	esac
 	shift
 done
 [ -x "$bin/mayfly" ] || { echo "demo: no $bin/mayfly: run deploy/quickstart.sh build first" >&2; exit 1; }
+[ -z "$minimal" ] || [ -z "$cloud" ] || { echo "demo: --minimal has no training job, which --cloud is about: give one of them" >&2; exit 2; }
 PATH=$bin:$PATH
 . "$here/servers.sh"
+. "$here/store.sh"
+. "$here/cloud.sh"
 
 dir=$(mktemp -d "${TMPDIR:-/tmp}/mayfly-demo.XXXXXX") || exit 1
 chmod 755 "$dir"	# the servers run as another user
@@ -28,6 +33,7 @@ dev_pid='' bad=0
 cleanup() {
 	trap - EXIT
 	demo_servers_stop
+	store_stop
 	if [ -n "$dev_pid" ]; then
 		kill -TERM "$dev_pid" 2>/dev/null || true
 		demo_poll 60 eval "! kill -0 $dev_pid" || kill -KILL "$dev_pid" 2>/dev/null
@@ -67,10 +73,19 @@ refused() {
 }
 ended() { mayfly job show "$1" -o json | grep -qE '"state": *"ended"'; }
 
+if [ -n "$cloud" ]; then
+	step "Start an object store: Ceph's radosgw with its token service, on loopback"
+	cloud_here || die "--cloud needs the above"
+	cloud_start || die "the store did not start (above)"
+	say "radosgw on ${store_url#http://}; it keeps everything in memory"
+fi
+
 step "Start broker and agent for a throw-away trust domain (mayfly dev)"
 sed "s/@UID@/$(id -u)/g" "$here/policy.yaml" >"$dir/policy.yaml"
-cmd "mayfly dev --state DIR --policy policy.yaml"
-mayfly dev --state "$dir/state" --policy "$dir/policy.yaml" >"$dir/dev.out" 2>"$dir/dev.log" </dev/null &
+
+if [ -n "$cloud" ]; then cloud_policy "$dir/policy.yaml"; fi
+cmd "mayfly dev --state DIR --policy policy.yaml${cloud:+ --broker oidc=... --broker cloud_targets=...}"
+mayfly dev --state "$dir/state" --policy "$dir/policy.yaml" "${cloud_dev[@]}" >"$dir/dev.out" 2>"$dir/dev.log" </dev/null &
 dev_pid=$!
 up() { grep -qx ready "$dir/dev.out" || ! kill -0 "$dev_pid" 2>/dev/null; }
 demo_poll 120 up
@@ -94,17 +109,26 @@ if [ -z "$minimal" ]; then
 	demo_postgres "$dir/servers" "$dir/bundle.pem" || die "PostgreSQL did not start (above); --minimal needs no server"
 	say "nginx on $DEMO_NGINX, PostgreSQL on $DEMO_POSTGRES"
 	digest=$(sha256sum "$dir/servers/www/digits.csv" | cut -d' ' -f1)
+	data=https://$DEMO_NGINX/digits.csv uri=https://127.0.0.1/digits.csv python=/usr/bin/python3 checkpoint=()
 	try() { /usr/bin/python3 "$here/try.py" "$1" "$2" "$dir/servers/server-ca.pem" "${@:3}"; }
 else
-	digest=$(printf '' | sha256sum | cut -d' ' -f1)
+	digest=$(printf '' | sha256sum | cut -d' ' -f1) uri=https://127.0.0.1/digits.csv
 fi
-sed "s/@DIGEST@/$digest/" "$here/manifest.json" >"$dir/manifest.json"
+if [ -n "$cloud" ]; then
+	step "What the operator does once: the store trusts our issuer, and has a role for this profile"
+	cmd "mayfly setup rgw --profile demo-train | sh    # as the store's administrator"
+	cloud_prepare "$dir/servers/www/digits.csv" || die "the store could not be prepared (above)"
+	data=s3://lab/sets/digits/digits.csv uri=s3://lab/sets/digits python=$cloud_venv/bin/python
+	checkpoint=(--checkpoint s3://lab/runs/RUN/model)
+	say "the data set is in s3://lab/sets/digits; no key of the store's is in any configuration of ours"
+fi
+sed -e "s/@DIGEST@/$digest/" -e "s|@URI@|$uri|" "$here/manifest.json" >"$dir/manifest.json"
 
 step "Run the job"
 if [ -z "$minimal" ]; then
 	cmd "mayfly run --profile demo-train --manifest manifest.json -- python3 train.py ..."
-	mayfly run --profile demo-train --manifest "$dir/manifest.json" -- /usr/bin/python3 "$here/train.py" \
-	    --data "https://$DEMO_NGINX/digits.csv" --database "$DEMO_POSTGRES" \
+	mayfly run --profile demo-train --manifest "$dir/manifest.json" -- "$python" "$here/train.py" \
+	    --data "$data" "${checkpoint[@]}" --database "$DEMO_POSTGRES" \
 	    --server-ca "$dir/servers/server-ca.pem" --mayfly "$bin/mayfly" --leak "$dir/copy" \
 	    >"$dir/job.out" 2>"$dir/job.err" || { cat "$dir/job.out" "$dir/job.err" >&2; die "the job failed"; }
 	show <"$dir/job.out"
@@ -159,6 +183,8 @@ wait $second
 [ "$(cat "$dir/after.rc")" = 1 ] || die "served after the end: $(cat "$dir/after.out")"
 say "asked again, got: $(head -1 "$dir/after.out")"
 
+[ -z "$cloud" ] || cloud_shown "$(sed -n 's|^checkpoint: s3://lab/||p' "$dir/job.out")"
+
 step "What still works: a copy of certificate and key that left the job"
 until=$(openssl x509 -in "$dir/copy/svid.pem" -noout -enddate 2>/dev/null | cut -d= -f2)
 [ -n "$until" ] || die "the copy holds no certificate"
@@ -184,4 +210,6 @@ mayfly audit find --key "$dir/log.vkey" --job "$job" -o json >"$dir/find.json" |
 grep -q '"svid.issued"' "$dir/find.json" && grep -q "$serial" "$dir/find.json" ||
 	die "the issuance of serial $serial is not in the log"
 grep -q '"lease.ended"' "$dir/find.json" || die "the end of the job is not in the log"
+[ -z "$cloud" ] || cloud_logged "$dir/find.json" >"$dir/cloud.out" || die "a cloud token's intent, issue or end is not in the log"
+[ -z "$cloud" ] || show <"$dir/cloud.out"
 say "the copy's serial $serial is in it, and the end of the job"

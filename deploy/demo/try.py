@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""One attempt on the demo's servers: try.py nginx|postgres ADDRESS SERVER_CA [CERT KEY].
+"""One attempt on the demo's servers: try.py nginx|postgres ADDRESS SERVER_CA [CERT KEY], or on its object store:
+try.py bucket URL CREDENTIALS BUCKET/KEY, where CREDENTIALS is a file, or `-` for what boto3 finds by itself.
 
 Prints `accepted: ...` (exit code 0) or `refused: ...` with the server's own words (exit code 1). Anything
 that is neither, such as a server that is not there, is an error (exit code 3).
@@ -47,7 +48,33 @@ def postgres(address, server_ca, pair):
         return False, text.split("failed: ", 1)[-1]
 
 
+def bucket(url, credentials, where):
+    import json
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import ClientError
+    keys = {}
+    if credentials != "-":
+        with open(credentials) as f:
+            have = json.load(f)
+        keys = {"aws_access_key_id": have["AccessKeyId"], "aws_secret_access_key": have["SecretAccessKey"],
+                "aws_session_token": have["Token"], "region_name": "us-east-1"}
+    s3 = boto3.client("s3", endpoint_url=url, config=Config(retries={"max_attempts": 0}), **keys)
+    name, _, key = where.partition("/")
+    try:
+        return True, f"HTTP 200, {len(s3.get_object(Bucket=name, Key=key)['Body'].read())} bytes of data"
+    except ClientError as e:
+        code = e.response["ResponseMetadata"]["HTTPStatusCode"]
+        if code != 403:
+            raise
+        return False, f"HTTP {code}: {e.response['Error']['Code']}"
+
+
 def main():
+    if sys.argv[1] == "bucket":
+        yes, text = bucket(*sys.argv[2:5])
+        print(("accepted: " if yes else "refused: ") + text)
+        return 0 if yes else 1
     what, address, server_ca = sys.argv[1:4]
     pair = sys.argv[4:6] or None
     yes, text = {"nginx": nginx, "postgres": postgres}[what](address, server_ca, pair)
