@@ -163,6 +163,8 @@ retry(struct mf_engine *e, struct mf_now now, struct errand *x, uint32_t after_m
 	char text[640];
 	x->phase = ERRAND_DUE;
 	x->more = false;
+	/* Whoever names a longer time does not put off what has ended for longer than that. */
+	after_ms = after_ms < RETRY_MAX_MS ? after_ms : RETRY_MAX_MS;
 	x->due_ms = now.mono_ms + (after_ms > x->wait_ms ? after_ms : x->wait_ms);
 	x->wait_ms = x->wait_ms * 2 > RETRY_MAX_MS ? RETRY_MAX_MS : x->wait_ms * 2;
 	(void)snprintf(text, sizeof(text), "%s: taking back is tried again: %.500s", x->target, why);
@@ -459,6 +461,20 @@ mf_engine_revoke_courier_gone(struct mf_engine *e, struct mf_now now)
 		if (x->phase == ERRAND_ASKED)
 			retry(e, now, x, 0, "the courier died while it asked");
 	}
+}
+
+void
+mf_engine_courier_here(struct mf_engine *e, struct mf_now now)
+{
+	MF_LIST_EACH(p, &e->cloud.errands)
+	{
+		struct errand *x = MF_LIST_ITEM(p, struct errand, at);
+		if (x->phase != ERRAND_DUE)
+			continue;
+		x->due_ms = now.mono_ms;
+		x->wait_ms = RETRY_MIN_MS;
+	}
+	mf_engine_revoke_run(e, now);
 }
 
 /* ---- what is to be done ---- */

@@ -92,6 +92,8 @@ take(struct mf_courier_link *l, uint16_t type, const ProtobufCMessage *msg)
 		if (strcmp(h->build_id, l->build_id) != 0)
 			return false;
 		l->state = MF_LINK_OPEN;
+		if (l->mints != NULL && l->mints->here != NULL)
+			l->mints->here(l->mints_ctx);
 		return true;
 	}
 	if (type == MF_MSG_CLOUD_FETCH_RESULT && l->fetched != NULL) {

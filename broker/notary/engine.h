@@ -249,6 +249,8 @@ void mf_engine_assertion_signed(
 void mf_engine_minted(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__MintResult *res);
 void
 mf_engine_revoked(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__CloudRevokeResult *res);
+/* A courier is there, perhaps a new one: what waits to be taken back is asked for now, however often it failed before. */
+void mf_engine_courier_here(struct mf_engine *e, struct mf_now now);
 /* Its link is gone: nobody knows what became of what it was asked. */
 void mf_engine_courier_gone(struct mf_engine *e, struct mf_now now);
 /*

@@ -72,9 +72,17 @@ revoked(void *ctx, const Mayfly__Roles__V1__CloudRevokeResult *m)
 }
 
 static void
+here(void *ctx)
+{
+	mf_engine_courier_here(((struct mf_notary *)ctx)->engine, mf_now());
+}
+
+static void
 gone(void *ctx)
 {
 	mf_engine_courier_gone(((struct mf_notary *)ctx)->engine, mf_now());
 }
 
-const struct mf_courier_mints mf_notary_mints = { .minted = minted, .revoked = revoked, .gone = gone };
+const struct mf_courier_mints mf_notary_mints = {
+	.here = here, .minted = minted, .revoked = revoked, .gone = gone
+};

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -76,7 +77,10 @@ struct nrig {
 	bool keep_up, keep_down; /* the front holds back what goes up or down: it is on the tape only */
 	uint64_t next_sid, next_call;
 	ProtobufCMessage *reply; /* the last AdminReply */
-	size_t certificates, grants;
+	size_t certificates, grants, cloud_grants;
+	const char *policy; /* what the notary begins with; NULL: the rig's own */
+	uint8_t cloud[1024];
+	size_t cloud_n;	   /* and its cloud targets, packed; 0: none */
 	char refusal[256]; /* the last one that an attestor heard */
 	char *stated[256]; /* instance keys that honest attestors have named, each with its node */
 	size_t stated_n;
@@ -124,11 +128,36 @@ nr_walk(struct nrig *r, nr_record_fn *fn, void *ctx)
 }
 
 struct nr_find {
-	struct mf_slice der;
+	struct mf_slice der, serial;
+	char sha256[65]; /* hex, of a cloud token */
 	bool found;
+	int64_t exp;
 	enum mf_record_type type;
 	size_t n;
 };
+
+static inline void
+nr_sha256_hex(const char *text, char ret_hex[65])
+{
+	uint8_t sum[32];
+	MF_AUTO_IN(mf_buf_fini) struct mf_buf b;
+	mf_buf_init(&b, 128);
+	mf_sha256(mf_slice_str(text), sum);
+	mf_hex_put(&b, mf_slice(sum, sizeof(sum)));
+	(void)snprintf(ret_hex, 65, "%s", mf_buf_cstr(&b));
+}
+
+static inline void
+nr_is_cloud_issued(void *ctx, uint64_t index, const struct mf_record *rec)
+{
+	struct nr_find *f = ctx;
+	MF_UNUSED(index);
+	if (rec->type != MF_REC_CLOUD_ISSUED || !mf_slice_eq(rec->s[MF_RS_SERIAL], f->serial) ||
+	    !mf_slice_eq_str(rec->s[MF_RS_SHA256], f->sha256))
+		return;
+	f->found = true;
+	f->exp = rec->n[MF_RN_EXP];
+}
 
 static inline void
 nr_is_der(void *ctx, uint64_t index, const struct mf_record *rec)
@@ -152,6 +181,56 @@ nr_count(struct nrig *r, enum mf_record_type type)
 	struct nr_find f = { .type = type };
 	nr_walk(r, nr_is_type, &f);
 	return f.n;
+}
+
+/* The rule for every grant: its certificates are in the log already, and live no longer than the job may. */
+static inline void
+nr_look_at_grant(struct nrig *r, struct npeer *p, const Mayfly__Agent__V1__Grant *g)
+{
+	int64_t now_s = mf_now().wall_us / 1000000;
+	r->grants++;
+	(void)snprintf(p->lease, sizeof(p->lease), "%s", g->lease_id);
+	p->epoch = g->epoch;
+	for (size_t i = 0; i < g->n_issued; i++) {
+		struct mf_x509_peek peek;
+		uint8_t sum[32];
+		char text[64];
+		/* The leaf comes first; its length stands in its second to fourth byte. */
+		const uint8_t *d = g->issued[i]->chain.data;
+		assert_true(g->issued[i]->chain.len > 4 && d[0] == 0x30 && d[1] == 0x82);
+		struct mf_slice leaf = mf_slice(d, 4u + (size_t)(d[2] << 8 | d[3]));
+		assert_int_equal(mf_x509_peek(leaf, &peek, NULL), MF_OK);
+		mf_sha256(leaf, sum);
+		MF_AUTO_IN(mf_buf_fini) struct mf_buf b;
+		mf_buf_init(&b, 64);
+		mf_base64url_put(&b, mf_slice(sum, sizeof(sum)));
+		(void)snprintf(text, sizeof(text), "%s", mf_buf_cstr(&b));
+		struct nr_find f = { .der = mf_slice_str(text) };
+		nr_walk(r, nr_is_der, &f);
+		if (!f.found)
+			fail_msg("a certificate without its record: %s", g->issued[i]->spiffe_id);
+		assert_true(peek.not_after_s <= g->deadline);
+		assert_true(peek.not_after_s <= now_s + 1200 + 5);
+		assert_true(g->deadline <= now_s + NR_MAX_JOB_S + 5);
+	}
+}
+
+/* And for every cloud token: it is in the log already, by its hash, and works no longer than was recorded. */
+static inline void
+nr_look_at_cloud_grant(struct nrig *r, const Mayfly__Agent__V1__CloudGrant *g)
+{
+	Mayfly__Roles__V1__CloudToken *t =
+	    mayfly__roles__v1__cloud_token__unpack(NULL, g->token.len, g->token.data);
+	struct nr_find f = { .serial = mf_slice_str(g->credential_id) };
+	assert_non_null(t);
+	nr_sha256_hex(t->session_token[0] != '\0' ? t->session_token : t->access_token, f.sha256);
+	r->cloud_grants++;
+	nr_walk(r, nr_is_cloud_issued, &f);
+	if (!f.found)
+		fail_msg("a cloud token without its record: %s", g->credential_id);
+	assert_true(g->effective_expires <= g->expires);
+	assert_int_equal(g->expires, f.exp);
+	mayfly__roles__v1__cloud_token__free_unpacked(t, NULL);
 }
 
 /* ---- the rules of the whole log ---- */

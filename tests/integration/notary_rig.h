@@ -106,38 +106,6 @@ nr_peer_gone(struct npeer *p)
 	p->sid = 0;
 }
 
-/* The rule for every grant: its certificates are in the log already, and live no longer than the job may. */
-static inline void
-nr_look_at_grant(struct nrig *r, struct npeer *p, const Mayfly__Agent__V1__Grant *g)
-{
-	int64_t now_s = mf_now().wall_us / 1000000;
-	r->grants++;
-	(void)snprintf(p->lease, sizeof(p->lease), "%s", g->lease_id);
-	p->epoch = g->epoch;
-	for (size_t i = 0; i < g->n_issued; i++) {
-		struct mf_x509_peek peek;
-		uint8_t sum[32];
-		char text[64];
-		/* The leaf comes first; its length stands in its second to fourth byte. */
-		const uint8_t *d = g->issued[i]->chain.data;
-		assert_true(g->issued[i]->chain.len > 4 && d[0] == 0x30 && d[1] == 0x82);
-		struct mf_slice leaf = mf_slice(d, 4u + (size_t)(d[2] << 8 | d[3]));
-		assert_int_equal(mf_x509_peek(leaf, &peek, NULL), MF_OK);
-		mf_sha256(leaf, sum);
-		MF_AUTO_IN(mf_buf_fini) struct mf_buf b;
-		mf_buf_init(&b, 64);
-		mf_base64url_put(&b, mf_slice(sum, sizeof(sum)));
-		(void)snprintf(text, sizeof(text), "%s", mf_buf_cstr(&b));
-		struct nr_find f = { .der = mf_slice_str(text) };
-		nr_walk(r, nr_is_der, &f);
-		if (!f.found)
-			fail_msg("a certificate without its record: %s", g->issued[i]->spiffe_id);
-		assert_true(peek.not_after_s <= g->deadline);
-		assert_true(peek.not_after_s <= now_s + 1200 + 5);
-		assert_true(g->deadline <= now_s + NR_MAX_JOB_S + 5);
-	}
-}
-
 static inline void
 nr_down(struct nrig *r, struct npeer *p, struct mf_slice sealed)
 {
@@ -157,6 +125,8 @@ nr_down(struct nrig *r, struct npeer *p, struct mf_slice sealed)
 	const Mayfly__Agent__V1__Down *d = (const void *)m;
 	if (d->body_case == MAYFLY__AGENT__V1__DOWN__BODY_GRANT)
 		nr_look_at_grant(r, p, d->grant);
+	if (d->body_case == MAYFLY__AGENT__V1__DOWN__BODY_CLOUD_GRANT)
+		nr_look_at_cloud_grant(r, d->cloud_grant);
 	if (d->body_case == MAYFLY__AGENT__V1__DOWN__BODY_WELCOME) {
 		(void)snprintf(p->node, sizeof(p->node), "%s", d->welcome->node_id);
 		assert_int_equal(d->welcome->session_value.len, sizeof(p->value));
@@ -303,7 +273,7 @@ nr_status(struct nrig *r)
 
 /* ---- what attestors say ---- */
 
-static inline void
+static __attribute__((noinline)) void
 nr_say(struct nrig *r, struct npeer *p, Mayfly__Agent__V1__Up *up)
 {
 	uint8_t bytes[8192];
@@ -519,6 +489,7 @@ nr_start(struct nrig *r, const struct mf_buf *signers, unsigned required)
 	    "on_end: deny\n"
 	    "rules:\n  - {id: p, effect: permit, profile: p, owner: tests, review_by: 2099-01-01, "
 	    "nodes: {eq: [node.pool, gpu]}, when: {contains: [attested.unix.uid, \"7\"]}}\n";
+	const char *p = r->policy == NULL ? policy : r->policy;
 	uint8_t kek[MF_KEK_SIZE] = { 1 };
 	int control[2], exe = -1, err_fd;
 	char build[128], boss[64], need[64];
@@ -526,10 +497,12 @@ nr_start(struct nrig *r, const struct mf_buf *signers, unsigned required)
 	assert_int_equal(mf_spawn_open_role("notary", &exe, &err), MF_OK);
 	assert_int_equal(mf_seqpacket_pair(control, NULL), MF_OK);
 	assert_int_equal(mf_seqpacket_new(control[0], MF_CONTROL_QUEUE, &r->control, NULL), MF_OK);
-	struct mf_named_fd fds[6] = { { "control", control[1] }, { "keys", r->k.keys_fd },
+	struct mf_named_fd fds[8] = { { "control", control[1] }, { "keys", r->k.keys_fd },
 		{ "log", r->k.log_fd }, { "kek", nr_memfd("kek", kek, sizeof(kek)) },
-		{ "policy", nr_memfd("policy", policy, sizeof(policy) - 1) } };
+		{ "policy", nr_memfd("policy", p, strlen(p)) } };
 	size_t n = 5;
+	if (r->cloud_n > 0)
+		fds[n++] = (struct mf_named_fd) { "cloud", nr_memfd("cloud", r->cloud, r->cloud_n) };
 	if (signers != NULL)
 		fds[n++] = (struct mf_named_fd) { "signers", nr_memfd("signers", signers->p, signers->n) };
 	(void)snprintf(build, sizeof(build), "--build-id=%s", mf_build_id());
@@ -587,6 +560,22 @@ nr_stop(struct nrig *r)
 		nr_peer_gone(&r->peer[i]);
 }
 
+/* kill -9; what it told nobody is gone with it. */
+static inline void
+nr_kill(struct nrig *r)
+{
+	int st = 0;
+	assert_int_equal(kill(r->pid, SIGKILL), 0);
+	assert_int_equal(waitpid(r->pid, &st, 0), r->pid);
+	(void)close(r->pidfd);
+	mf_seqpacket_free(r->control);
+	mf_seqpacket_free(r->front);
+	r->control = r->front = NULL;
+	r->pid = 0;
+	for (size_t i = 0; i < NR_PEERS; i++)
+		nr_peer_gone(&r->peer[i]);
+}
+
 /* How many log lines of the notary have ${text}. */
 static inline size_t
 nr_told(const struct nrig *r, const char *text)
@@ -632,9 +621,9 @@ nr_chown(const char *path, const struct stat *st, int kind, struct FTW *at)
 	return at->level == 0 ? 0 : lchown(path, NR_UID, NR_UID);
 }
 
-/* Two nodes: peer 0 in pool gpu, where uid 7 may have profile p; peer 1 in none. Both are ready. */
+/* All but its process. */
 static inline struct nrig *
-nr_new(void)
+nr_prepare(void)
 {
 	struct nrig *r = calloc(1, sizeof(*r));
 	assert_non_null(r);
@@ -646,6 +635,13 @@ nr_new(void)
 	(void)snprintf(r->stderr_path, sizeof(r->stderr_path), "%s/stderr", r->k.dir);
 	if (geteuid() == 0)
 		assert_int_equal(nftw(r->k.dir, nr_chown, 16, FTW_PHYS), 0);
+	return r;
+}
+
+/* Two nodes: peer 0 in pool gpu, where uid 7 may have profile p; peer 1 in none. Both are ready. */
+static inline void
+nr_begin_all(struct nrig *r)
+{
 	nr_start(r, NULL, 0);
 	for (size_t i = 0; i < 2; i++) {
 		char *token = nr_token(r, i == 0 ? "gpu" : "");
@@ -653,6 +649,13 @@ nr_new(void)
 		assert_true(nr_join(r, &r->peer[i], token, false));
 		free(token);
 	}
+}
+
+static inline struct nrig *
+nr_new(void)
+{
+	struct nrig *r = nr_prepare();
+	nr_begin_all(r);
 	return r;
 }
 

@@ -169,8 +169,15 @@ test_fetch(void **state)
 	done(&p);
 }
 
-static unsigned minted_n, gone_n;
+static unsigned minted_n, gone_n, here_n;
 static uint64_t minted_id, revoked_id;
+
+static void
+here(void *ctx)
+{
+	assert_ptr_equal(ctx, &minted_n);
+	here_n++;
+}
 
 static void
 minted(void *ctx, const Mayfly__Roles__V1__MintResult *m)
@@ -198,18 +205,20 @@ static void
 test_a_request_and_its_result(void **state)
 {
 	MF_UNUSED(state);
-	static const struct mf_courier_mints ops = { minted, revoked, gone };
+	static const struct mf_courier_mints ops = { here, minted, revoked, gone };
 	Mayfly__Roles__V1__MintRequest q = MAYFLY__ROLES__V1__MINT_REQUEST__INIT;
 	Mayfly__Roles__V1__MintResult r = MAYFLY__ROLES__V1__MINT_RESULT__INIT;
 	char target[] = "lab";
 	struct mf_packet packet;
-	minted_n = gone_n = 0;
+	minted_n = gone_n = here_n = 0;
 	struct pair p = connected();
 	mf_courier_link_on_minted(p.l, &ops, &minted_n);
 	q.mint_id = 7;
 	q.target = target;
 	assert_false(mf_courier_link_mint(p.l, &q)); /* it has not said hello */
+	assert_int_equal(here_n, 0);
 	hello(&p, "build");
+	assert_int_equal(here_n, 1);
 	assert_true(mf_courier_link_mint(p.l, &q));
 	mf_courier_link_write(p.l);
 	assert_false(mf_courier_link_wants_write(p.l));

@@ -291,6 +291,41 @@ test_crash(void **state)
 	}
 }
 
+/* Whoever says to wait for weeks is asked within a minute; and a new courier at once, however often the last one failed. */
+static void
+test_nobody_puts_it_off(void **state)
+{
+	MF_UNUSED(state);
+	struct rig *r = mf_rig_with_cloud(&cloud, &job);
+	mint(r, &job, "data");
+	(void)mf_rig_end(r, 1, 1, job.key, job.lease);
+	Mayfly__Roles__V1__CloudRevokeResult res = MAYFLY__ROLES__V1__CLOUD_REVOKE_RESULT__INIT;
+	res.revoke_id = asked(r)->revoke_id;
+	res.retry_after_ms = UINT32_MAX;
+	mf_engine_revoked(r->e, r->now, &res);
+	assert_true(mf_rig_revoked(r, "throttled", 0)); /* nobody's any more */
+	mf_rig_advance(r, 59000);
+	assert_int_equal(cloud.signing_n, 0);
+	mf_rig_advance(r, 2000);
+	for (unsigned i = 0; i < 8; i++) {
+		(void)asked(r);
+		assert_true(mf_rig_revoked(r, "transient", 0));
+		mf_rig_advance(r, 61000);
+	}
+	(void)asked(r);
+	mf_engine_courier_gone(r->e, r->now); /* to be asked in a minute */
+	while (cloud.revoking_n > 0)
+		(void)mf_rig_revoked(r, "transient", 0);
+	mf_rig_advance(r, 2000);
+	assert_int_equal(cloud.signing_n, 0);
+	mf_engine_courier_here(r->e, r->now);
+	(void)asked(r);
+	assert_true(mf_rig_revoked(r, NULL, 0));
+	mf_rig_settle(r);
+	assert_int_equal(one_of(r, &job)->state, MF_CLOUD_COMPLETED);
+	mf_rig_cloud_free(r);
+}
+
 /* Suspension takes back what the lease had, by lease and epoch: the next epoch's tokens do not carry that tag. */
 static void
 test_suspension(void **state)
@@ -424,7 +459,8 @@ main(void)
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_job_end),
 		cmocka_unit_test(test_expire_or_ordered), cmocka_unit_test(test_again),
 		cmocka_unit_test(test_dead_by_itself), cmocka_unit_test(test_crash),
-		cmocka_unit_test(test_suspension), cmocka_unit_test(test_overflow),
-		cmocka_unit_test(test_leaked), cmocka_unit_test(test_more_than_a_request) };
+		cmocka_unit_test(test_nobody_puts_it_off), cmocka_unit_test(test_suspension),
+		cmocka_unit_test(test_overflow), cmocka_unit_test(test_leaked),
+		cmocka_unit_test(test_more_than_a_request) };
 	return cmocka_run_group_tests_name("engine_revoke", tests, setup, teardown);
 }
