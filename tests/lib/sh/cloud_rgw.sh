@@ -2,7 +2,7 @@
 # Sourced after common.sh, toolchains.sh, rgw.sh and dev.sh, in a scratch directory: `mayfly dev` with a real radosgw as its cloud
 # target `lab`, and what the two must know of each other.
 #
-#   lab_up               both; bucket `data` with sets/imgs/1 and runs/other/ckpt; profiles `train` and `brief` (one minute) have the grant `data`
+#   lab_up               both; bucket `data` with sets/imgs/1 and runs/other/ckpt; profiles `train`, `brief` (one minute) and `upload` (two grants) have the grant `data`
 #   lab_manifest NAME [RUN [PROFILE]]   writes NAME.json: the data set s3://data/sets/imgs; of a new run or that one; profile `train`
 #   lab_run NAME CMD...  a job with NAME.json; RUN in a word of CMD becomes its run, which is written to NAME.run
 #   lab_creds FILE       is the credential in FILE good? Prints the status of a read of the data set with it
@@ -62,7 +62,24 @@ lab_policy() {
 	    identities: [{path: "/{tenant}/train/job/{job}"}]
 	    cloud:
 	      - {name: data, target: lab, role: "arn:aws:iam:::role/train", ttl: 1m, scope: [{actions: ["s3:GetObject"], resources: ["arn:aws:s3:::{dataset}*"]}]}
+	  upload:
+	    purpose: training
+	    owner: tests
+	    max_job: 1h
+	    drain: 5m
+	    on_end: deny
+	    identities: [{path: "/{tenant}/train/job/{job}"}]
+	    cloud:
+	      - name: data
+	        target: lab
+	        role: arn:aws:iam:::role/train
+	        scope:
+	          - {actions: ["s3:GetObject"], resources: ["arn:aws:s3:::{dataset}*"]}
+	          - {actions: ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"], resources: ["arn:aws:s3:::data/runs/{run}/*"]}
+	      - {name: spare, target: lab, role: "arn:aws:iam:::role/train", scope: [{actions: ["s3:GetObject"], resources: ["arn:aws:s3:::{dataset}*"]}]}
 	rules:
+	  - {id: upload, effect: permit, profile: upload, owner: tests, review_by: 2099-01-01, nodes: any,
+	     when: {contains: [attested.unix.uid, "$(id -u)"]}}
 	  - {id: brief, effect: permit, profile: brief, owner: tests, review_by: 2099-01-01, nodes: any,
 	     when: {contains: [attested.unix.uid, "$(id -u)"]}}
 	  - {id: train, effect: permit, profile: train, owner: tests, review_by: 2099-01-01, nodes: any,
