@@ -52,6 +52,7 @@ struct npeer {
 	uint64_t request;
 	ProtobufCMessage *down; /* the answer to ${request} */
 	char lease[80];		/* as granted last */
+	unsigned instance;	/* as it asked last */
 	uint32_t epoch;
 };
 

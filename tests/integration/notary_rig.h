@@ -358,7 +358,7 @@ nr_join(struct nrig *r, struct npeer *p, const char *token, bool holds)
 	up.body_case = MAYFLY__AGENT__V1__UP__BODY_SESSION_STORED;
 	up.session_stored = &st;
 	nr_say(r, p, &up);
-	(void)snprintf(key, sizeof(key), "local/%s/" NR_BOOT "/cg-1", p->node);
+	(void)snprintf(key, sizeof(key), "local/%s/" NR_BOOT "/cg-%u", p->node, p->instance);
 	held.instance_key = key;
 	held.lease_id = p->lease;
 	held.epoch = p->epoch;
@@ -402,6 +402,7 @@ nr_attach(struct nrig *r, struct npeer *p, unsigned i, const char *uid)
 	up.attach = &a;
 	assert_true(r->stated_n < MF_COUNT(r->stated));
 	r->stated[r->stated_n++] = strdup(key);
+	p->instance = i;
 	nr_say(r, p, &up);
 }
 
