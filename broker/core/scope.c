@@ -4,6 +4,7 @@
 
 #define TEMPLATE_BYTES 512u /* of a resource or action, as written */
 #define TEXT_BYTES (64u * 1024u)
+#define MODEL_PATTERN 64u /* bytes of one with its NUL */
 
 /* ---- what may stand where ---- */
 
@@ -141,43 +142,50 @@ small(uint8_t c)
 	return c >= 'A' && c <= 'Z' ? (uint8_t)(c - 'A' + 'a') : c;
 }
 
-/* Does ${pattern}, with * and ?, match ${text}? Letters as providers take them: without case. */
 static bool
-matches(const char *pattern, const char *text)
+same_letter(uint8_t a, uint8_t b)
 {
-	const char *star = NULL, *again = NULL;
-	while (*text != '\0') {
-		if (*pattern == '*') {
-			star = pattern++;
-			again = text;
-		} else if (*pattern == '?' ||
-			   (*pattern != '\0' && small((uint8_t)*pattern) == small((uint8_t)*text))) {
-			pattern++;
-			text++;
-		} else if (star != NULL) {
-			pattern = star + 1;
-			text = ++again;
-		} else {
-			return false;
+	return a == '?' || b == '?' || small(a) == small(b);
+}
+
+/*
+ * Is there a name that both patterns match, * and ? in either? Letters as providers take them: without case. From the back:
+ * now[k] is the answer for the rest of ${a} and ${b} from k on.
+ */
+static bool
+meets(const char *a, const char *b)
+{
+	bool rows[2][MODEL_PATTERN + 1] = { { false } };
+	size_t bn = strlen(b);
+	for (size_t i = strlen(a) + 1; i-- > 0;) {
+		bool *now = rows[i % 2], *after = rows[(i + 1) % 2];
+		for (size_t k = bn + 1; k-- > 0;) {
+			bool a_over = a[i] == '\0', b_over = b[k] == '\0';
+			bool is = a_over && b_over;
+			if (a[i] == '*')
+				is = is || after[k] || (!b_over && now[k + 1]);
+			if (b[k] == '*')
+				is = is || now[k + 1] || (!a_over && after[k]);
+			if (!a_over && !b_over && a[i] != '*' && b[k] != '*')
+				is = same_letter((uint8_t)a[i], (uint8_t)b[k]) && after[k + 1];
+			now[k] = is;
 		}
 	}
-	while (*pattern == '*')
-		pattern++;
-	return *pattern == '\0';
+	return rows[0][0];
 }
 
 bool
 mf_scope_is_model_action(const char *action)
 {
-	static const char *const invoking[] = { "bedrock:InvokeModel",
-		"bedrock:InvokeModelWithResponseStream", "bedrock:InvokeModelWithBidirectionalStream",
-		"bedrock:InvokeAgent", "bedrock:InvokeInlineAgent", "bedrock:InvokeFlow", "bedrock:Converse",
-		"bedrock:ConverseStream", "bedrock:RetrieveAndGenerate", "bedrock:CreateModelInvocationJob",
-		"bedrock-agentcore:InvokeAgentRuntime", "sagemaker:InvokeEndpoint",
-		"sagemaker:InvokeEndpointAsync", "sagemaker:InvokeEndpointWithResponseStream",
-		"aiplatform.endpoints.predict", "aiplatform.endpoints.explain" };
+	/* By families, so that a name that a provider makes tomorrow is among them. */
+	static const char invoking[][MODEL_PATTERN] = { "bedrock:Invoke*", "bedrock:Converse*",
+		"bedrock:RetrieveAndGenerate*", "bedrock:CreateModelInvocationJob*",
+		"bedrock:StartAsyncInvoke*", "bedrock-agentcore:Invoke*", "bedrock-mantle:CreateInference*",
+		"bedrock-mantle:CallWithBearer*", "sagemaker:InvokeEndpoint*",
+		"aiplatform.endpoints.predict*", "aiplatform.endpoints.explain*",
+		"Microsoft.CognitiveServices/accounts/OpenAI/*" };
 	for (size_t i = 0; i < MF_COUNT(invoking); i++)
-		if (matches(action, invoking[i]))
+		if (meets(action, invoking[i]))
 			return true;
 	return false;
 }
@@ -226,15 +234,20 @@ mf_scope_check(const struct mf_scope_statement *s, size_t n, const char *const *
 
 /* ---- rendering ---- */
 
-/* "s3://bucket/a/b" is bucket/a/b; false: it lies in no object store. */
+/*
+ * "s3://bucket/a/b" is bucket/a/b; false: it lies in no object store. ${ret_one}: it may be one object, for neither is it said to be
+ * a prefix, by a slash at its end, nor is it a bucket.
+ */
 static bool
-object_path(struct mf_slice uri, struct mf_slice *ret_path)
+object_path(struct mf_slice uri, struct mf_slice *ret_path, bool *ret_one)
 {
 	static const char *const schemes[] = { "s3://", "gs://" };
 	for (size_t i = 0; i < MF_COUNT(schemes); i++) {
 		if (!mf_slice_starts(uri, mf_slice_str(schemes[i])))
 			continue;
 		*ret_path = mf_slice_sub(uri, strlen(schemes[i]), uri.n);
+		*ret_one = ret_path->n > 0 && memchr(ret_path->p, '/', ret_path->n) != NULL &&
+			   ret_path->p[ret_path->n - 1] != '/';
 		if (ret_path->n > 0 && ret_path->p[ret_path->n - 1] == '/')
 			ret_path->n--;
 		return true;
@@ -265,9 +278,9 @@ struct rendering {
 	size_t at[MF_SCOPE_STATEMENTS][MF_SCOPE_RESOURCES]; /* offsets: the text may still move */
 };
 
-/* One resource; ${path}: what {dataset} stands for. */
+/* One resource; ${path}: what {dataset} stands for; ${one}: that very object, and not what is below it. */
 static enum mf_status
-put_resource(struct rendering *r, const char *text, struct mf_slice path, struct mf_err *err)
+put_resource(struct rendering *r, const char *text, struct mf_slice path, bool one, struct mf_err *err)
 {
 	struct mf_buf *b = &r->to->text;
 	struct mf_slice rest = mf_slice_str(text);
@@ -293,6 +306,8 @@ put_resource(struct rendering *r, const char *text, struct mf_slice path, struct
 				       "may, and no \"..\"",
 			    value_names[p.value]);
 		mf_buf_put_slice(b, v);
+		if (p.value == V_DATASET && one)
+			break;
 		if (p.value == V_DATASET)
 			mf_buf_put_u8(b, '/');
 	} while (rest.n > 0);
@@ -308,7 +323,8 @@ put_datasets(struct rendering *r, const char *text, struct mf_err *err)
 	size_t n = 0;
 	for (size_t i = 0; i < r->facts->datasets_n; i++) {
 		struct mf_slice path;
-		if (!object_path(r->facts->datasets[i], &path))
+		bool one;
+		if (!object_path(r->facts->datasets[i], &path, &one))
 			continue; /* of another kind: this grant is not about it */
 		if (!is_object_path(path))
 			return MF_FAIL(err, MF_E_DENIED,
@@ -316,7 +332,9 @@ put_datasets(struct rendering *r, const char *text, struct mf_err *err)
 			    "s3://BUCKET/PREFIX "
 			    "in plain letters, without \"..\", empty segments, wildcards or escapes",
 			    i);
-		MF_TRY(put_resource(r, text, path, err));
+		MF_TRY(put_resource(r, text, path, false, err));
+		if (one)
+			MF_TRY(put_resource(r, text, path, true, err));
 		n++;
 	}
 	if (n == 0)
@@ -342,7 +360,7 @@ mf_scope_render(const struct mf_scope_statement *s, size_t n, const struct mf_sc
 			const char *text = s[i].resources[k];
 			MF_TRY(strstr(text, "{dataset}") != NULL
 				   ? put_datasets(&r, text, err)
-				   : put_resource(&r, text, mf_slice(NULL, 0), err));
+				   : put_resource(&r, text, mf_slice(NULL, 0), false, err));
 		}
 	}
 	for (size_t i = 0; i < ret->statements_n; i++)

@@ -7,9 +7,11 @@
  * [A-Za-z0-9._=@+-] and, in {dataset}, "/") refuses the token and says which. A value is a whole segment: what follows it
  * is "/", ":" or the end. {dataset} stands for each of the manifest's data sets in s3:// or gs:// in turn (others are
  * passed over; with none of these there is no token), as bucket and prefix; the prefix ends in "/", so that the sibling
- * runs/j-12 is not below runs/j-1, and one "*" may follow.
+ * runs/j-12 is not below runs/j-1, and one "*" may follow. One that does not end in "/" and is no bucket may be an object: it
+ * gives that name, too, and nothing but that name.
  *
- * Actions that invoke models (mf_scope_is_model_action) are refused at load unless the grant lists them in `models`.
+ * Actions that may invoke models (mf_scope_is_model_action: any that a wildcard in them could match) are refused at load unless
+ * the grant lists them in `models`.
  */
 #ifndef MF_BROKER_SCOPE_H
 #define MF_BROKER_SCOPE_H
@@ -18,7 +20,7 @@
 
 #define MF_SCOPE_STATEMENTS 8u
 #define MF_SCOPE_ACTIONS 32u   /* of a statement */
-#define MF_SCOPE_RESOURCES 32u /* of a statement, after {dataset} was multiplied out */
+#define MF_SCOPE_RESOURCES 64u /* of a statement, after {dataset} was multiplied out */
 
 /* As it stands in policy; checked by mf_scope_check at load. */
 struct mf_scope_statement {

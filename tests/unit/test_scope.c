@@ -61,7 +61,11 @@ test_model_actions(void **state)
 	MF_UNUSED(state);
 	static const char *const invoking[] = { "bedrock:InvokeModel", "BEDROCK:invokemodel", "bedrock:*",
 		"bedrock:Invoke*", "*", "b*", "*:InvokeEndpoint", "sagemaker:?nvokeEndpoint",
-		"bedrock:Converse*" };
+		"bedrock:Converse*", "bedrock:InvokeModelWithSomethingNew", "bedrock:InvokeModel*",
+		"bedrock:invoke?odel*", "bedrock:*Model*", "?edrock:InvokeFlow", "sagemaker:*",
+		"sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointAsync", "sagemaker:InvokeEndpoint*",
+		"SageMaker:Invoke*Stream", "*:*", "bedrock-agentcore:InvokeAgentRuntime", "bedrock*",
+		"aiplatform.endpoints.predict", "aiplatform.endpoints.*", "aiplatform.*" };
 	for (size_t i = 0; i < MF_COUNT(invoking); i++) {
 		assert_true(mf_scope_is_model_action(invoking[i]));
 		assert_false(is_action(invoking[i], NULL));
@@ -69,7 +73,12 @@ test_model_actions(void **state)
 		assert_true(is_action(invoking[i], invoking[i]));
 	}
 	assert_false(mf_scope_is_model_action("s3:*"));
-	assert_false(mf_scope_is_model_action("bedrock:ListFoundationModels"));
+	static const char *const harmless[] = { "bedrock:ListFoundationModels", "bedrock:Get*",
+		"bedrock:List*", "sagemaker:Create*", "sagemaker:DescribeEndpoint", "s3:Get*", "s3:*Object",
+		"bedroc:Invoke*", "aiplatform.endpoints.get", "?", "" };
+	for (size_t i = 0; i < MF_COUNT(harmless); i++)
+		if (mf_scope_is_model_action(harmless[i]))
+			fail_msg("%s", harmless[i]);
 	assert_true(is_action("s3:Get*", NULL));
 	assert_false(is_action("s3:Get Object", NULL));
 	assert_false(is_action("", NULL));
@@ -93,7 +102,7 @@ render(const char *const *resource, const struct mf_scope_facts *f, struct mf_sc
 	return st;
 }
 
-static void
+static __attribute__((noinline)) void
 gives(const char *template, const struct mf_scope_facts *f, const char *want)
 {
 	struct mf_scope s;
@@ -138,7 +147,7 @@ test_datasets(void **state)
 	struct mf_scope_facts f = plain;
 	struct mf_scope s;
 	const char *t = "arn:aws:s3:::{dataset}*";
-	const struct mf_slice some[] = { MF_SLICE_LIT("s3://lab/data/x"), MF_SLICE_LIT("hf://org/set"),
+	const struct mf_slice some[] = { MF_SLICE_LIT("s3://lab/data/x/"), MF_SLICE_LIT("hf://org/set"),
 		MF_SLICE_LIT("gs://other/y/") };
 	f.datasets = some;
 	f.datasets_n = 3;
@@ -158,12 +167,87 @@ test_datasets(void **state)
 		f.datasets_n = 1;
 		gives(t, &f, NULL);
 	}
-	struct mf_slice many[MF_SCOPE_RESOURCES + 1];
+	struct mf_slice many[MF_SCOPE_RESOURCES / 2 + 1];
 	for (size_t i = 0; i < MF_COUNT(many); i++)
 		many[i] = MF_SLICE_LIT("s3://lab/x");
 	f.datasets = many;
+	f.datasets_n = MF_COUNT(many) - 1;
+	assert_int_equal(render(&t, &f, &s), MF_OK);
+	mf_scope_fini(&s);
+	f.datasets = many;
 	f.datasets_n = MF_COUNT(many);
 	gives(t, &f, NULL);
+}
+
+/* What may be one object can be read, and what is below it; no sibling of it, and no bucket by itself. */
+static void
+test_objects(void **state)
+{
+	MF_UNUSED(state);
+	struct mf_scope_facts f = plain;
+	struct mf_scope s;
+	static const struct {
+		const char *uri, *template, *want[2];
+	} objects[] = {
+		{ "s3://lab/data/x.parquet", "arn:aws:s3:::{dataset}*",
+		    { "arn:aws:s3:::lab/data/x.parquet/*", "arn:aws:s3:::lab/data/x.parquet" } },
+		{ "gs://lab/x", "arn:aws:s3:::{dataset}", { "arn:aws:s3:::lab/x/", "arn:aws:s3:::lab/x" } },
+		{ "s3://lab/x/", "arn:aws:s3:::{dataset}*", { "arn:aws:s3:::lab/x/*", NULL } },
+		{ "s3://lab", "arn:aws:s3:::{dataset}*", { "arn:aws:s3:::lab/*", NULL } },
+		{ "s3://lab/", "arn:aws:s3:::{dataset}*", { "arn:aws:s3:::lab/*", NULL } },
+	};
+	for (size_t i = 0; i < MF_COUNT(objects); i++) {
+		struct mf_slice d = mf_slice_str(objects[i].uri);
+		f.datasets = &d;
+		f.datasets_n = 1;
+		assert_int_equal(render(&objects[i].template, &f, &s), MF_OK);
+		assert_int_equal(s.statements[0].resources_n, objects[i].want[1] == NULL ? 1 : 2);
+		for (size_t k = 0; k < s.statements[0].resources_n; k++)
+			assert_true(mf_slice_eq_str(s.statements[0].resources[k], objects[i].want[k]));
+		mf_scope_fini(&s);
+	}
+}
+
+/* Whatever a data set is called: only its own name and what is below that, by the template's wildcard alone. */
+static void
+test_no_dataset_widens(void **state)
+{
+	MF_UNUSED(state);
+	static const char bytes[] = "ab1.-_=@+//*?%:\\ {}$\"\n\x80";
+	uint64_t seed = 1;
+	size_t taken = 0;
+	for (unsigned n = 0; n < 100000; n++) {
+		char uri[24] = "s3://b/";
+		size_t len = 7;
+		for (; len < sizeof(uri) - 1; len++) {
+			seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+			if (seed >> 61 == 0)
+				break;
+			uri[len] = bytes[(seed >> 33) % (sizeof(bytes) - 1 - (n % 3 == 0 ? 12 : 0))];
+		}
+		uri[len] = '\0';
+		struct mf_scope_facts f = plain;
+		struct mf_slice d = mf_slice_str(uri);
+		struct mf_scope s;
+		const char *t = "arn:aws:s3:::{dataset}*";
+		f.datasets = &d;
+		f.datasets_n = 1;
+		if (render(&t, &f, &s) == MF_OK) {
+			bool slash = uri[len - 1] == '/';
+			char want[2][48];
+			taken++;
+			(void)snprintf(
+			    want[0], sizeof(want[0]), "arn:aws:s3:::%s%s*", uri + 5, slash ? "" : "/");
+			(void)snprintf(want[1], sizeof(want[1]), "arn:aws:s3:::%s", uri + 5);
+			assert_int_equal(s.statements[0].resources_n, slash ? 1 : 2);
+			for (size_t k = 0; k < s.statements[0].resources_n; k++)
+				assert_true(mf_slice_eq_str(s.statements[0].resources[k], want[k]));
+			assert_null(strpbrk(uri + 5, "*?%\\{}$\"\n \x80"));
+			assert_true(strstr(uri + 5, "..") == NULL && strstr(uri + 5, "//") == NULL);
+		}
+		mf_scope_fini(&s);
+	}
+	assert_in_range(taken, 1000, 90000);
 }
 
 /* Hostile texts: what is taken has the template's own shape, byte for byte around one plain segment. */
@@ -215,6 +299,8 @@ main(void)
 		cmocka_unit_test(test_model_actions),
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_datasets),
+		cmocka_unit_test(test_objects),
+		cmocka_unit_test(test_no_dataset_widens),
 		cmocka_unit_test(test_nothing_widens),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
