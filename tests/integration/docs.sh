@@ -8,31 +8,11 @@
 # run by another script says that in its first line, `<!-- run by tests/... -->`. MF_DOCS="FILE..." runs these alone.
 . "$(dirname "$0")/../lib/sh/common.sh"
 . "$MAYFLY_TOP/tests/lib/sh/dev.sh"
+. "$MAYFLY_TOP/tests/lib/sh/docs.sh"
 need openssl
 scratch docs
 [ -z "${MAYFLY_SPIRE_BIN:-}" ] || PATH=$MAYFLY_SPIRE_BIN:$PATH
 
-# The document as a script: one function call before each block, so that a failure names it.
-cat >extract.py <<'EOF'
-import re, sys
-path, text = sys.argv[1], open(sys.argv[1], encoding="utf-8").read()
-dev = 0
-for m in re.finditer(r"^```sh\n(.*?)^```$", text, re.M | re.S):
-    line = text[:m.start()].count("\n") + 2
-    body = m.group(1)
-    print(f"t_block {line}")
-    for cmd in body.splitlines():
-        s = cmd.strip()
-        if re.match(r"mayfly dev\b", s):
-            cmd, dev = "t_dev" + s[len("mayfly dev"):], 1
-        elif s in ("deploy/quickstart.sh", "tests/run.sh", "deploy/quickstart.sh build"):
-            cmd = f"t_long {s}"
-        elif s.startswith("tests/run.sh "):
-            cmd = "t_suites " + s[len("tests/run.sh "):]
-        elif s == "export PATH=$PWD/build/bin:$PATH":
-            cmd = ":"
-        print(cmd)
-EOF
 cat >prelude.sh <<'EOF'
 set -e
 trap 'kill $(jobs -p) 2>/dev/null || :' EXIT
@@ -74,7 +54,7 @@ document() {	# FILE: one document
 	name=${name//\//-} # pages of one name in two folders
 	dir=$PWD/$name
 	mkdir -p "$dir/work"
-	/usr/bin/python3 extract.py "$MAYFLY_TOP/$doc" >"$dir/blocks.sh"
+	docs_blocks "$MAYFLY_TOP/$doc" >"$dir/blocks.sh"
 	n=$(grep -c '^t_block ' "$dir/blocks.sh")
 	[ "$n" -gt 0 ] || return 0
 	by=$(sed -n '1s/^<!-- run by \(tests[^ ,]*\).*/\1/p' "$MAYFLY_TOP/$doc")

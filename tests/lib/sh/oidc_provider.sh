@@ -6,6 +6,7 @@
 #   oidc_up NAME         start it with NAME.json, whose "port" is put in; sets oidc_url and oidc_pid; stopped at the end.
 #                        The log is NAME.log
 #   oidc_ca=FILE         before oidc_up: authorities that it believes when it fetches keys by https
+#   oidc_port=PORT       before oidc_up: there, not at a free one
 oidc_here() {
 	oidc_modules=$(node_modules "$MAYFLY_TOP/tests/cloud/oidc") || { skip all "$(toolchain_why)"; exit 0; }
 	# oidc-provider 9 parses URLs as Node 22 and late 20 do.
@@ -13,7 +14,7 @@ oidc_here() {
 }
 oidc_up() {
 	local port scheme=http
-	port=$(free_port)
+	port=${oidc_port:-$(free_port)}
 	mkdir -p oidc
 	[ -e oidc/node_modules ] || ln -s "$oidc_modules" oidc/node_modules
 	cp "$MAYFLY_TOP/tests/cloud/oidc/server.mjs" oidc/
