@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -18,6 +19,7 @@
 #define FILE_NAME "cloud-endpoint"
 #define KEY 32u
 #define FILE_SIZE (KEY + 2u) /* then the port */
+#define DEFER_S 1
 
 static void
 close_fd(int *fd)
@@ -43,7 +45,7 @@ listen_on(uint16_t port, int *ret_fd, struct mf_err *err)
 	struct sockaddr_in at = {
 		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = { htonl(INADDR_ANY) }
 	};
-	int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int on = 1, defer = DEFER_S, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	enum mf_status s = MF_OK;
 	if (fd < 0)
 		return MF_FAIL(err, MF_E_IO, "cloud endpoint: socket: %s", strerror(errno));
@@ -55,6 +57,8 @@ listen_on(uint16_t port, int *ret_fd, struct mf_err *err)
 		    port, strerror(errno));
 	else if (listen(fd, MF_LISTEN_BACKLOG) != 0)
 		s = MF_FAIL(err, MF_E_IO, "cloud endpoint: listen: %s", strerror(errno));
+	/* Only a matter of speed: who connects is shown to the front together with what it asks. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer, sizeof(defer));
 	if (s != MF_OK)
 		(void)close(fd);
 	else

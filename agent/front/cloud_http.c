@@ -375,12 +375,11 @@ take_path(struct call *c)
 static bool
 take_addresses(struct call *c)
 {
-	socklen_t n = sizeof(c->client), m = sizeof(c->server);
+	socklen_t n = sizeof(c->server);
 	int fd = mf_http_request_fd(c->q);
-	return fd >= 0 && getpeername(fd, (struct sockaddr *)&c->client, &n) == 0 &&
-	       getsockname(fd, (struct sockaddr *)&c->server, &m) == 0 && c->client.sin_family == AF_INET &&
-	       c->server.sin_family == AF_INET && ntohl(c->client.sin_addr.s_addr) >> 24 == 127 &&
-	       ntohl(c->server.sin_addr.s_addr) >> 24 == 127;
+	return fd >= 0 && mf_http_request_peer(c->q, &c->client) &&
+	       getsockname(fd, (struct sockaddr *)&c->server, &n) == 0 && c->server.sin_family == AF_INET &&
+	       ntohl(c->client.sin_addr.s_addr) >> 24 == 127 && ntohl(c->server.sin_addr.s_addr) >> 24 == 127;
 }
 
 static void

@@ -118,9 +118,28 @@ escape_of(uint8_t c)
 	}
 }
 
+/* Most strings are: printable ASCII without what is escaped. */
+static bool
+is_plain(struct mf_slice s)
+{
+	uint8_t odd = 0;
+	for (size_t i = 0; i < s.n; i++) {
+		uint8_t c = s.p[i];
+		odd |=
+		    (uint8_t)(c >= 0x80) | (uint8_t)(c < 0x20) | (uint8_t)(c == '"') | (uint8_t)(c == '\\');
+	}
+	return odd == 0;
+}
+
 static void
 put_quoted(struct mf_jw *w, struct mf_slice s)
 {
+	if (is_plain(s)) {
+		mf_buf_put_u8(w->to, '"');
+		mf_buf_put_slice(w->to, s);
+		mf_buf_put_u8(w->to, '"');
+		return;
+	}
 	if (!mf_utf8_ok(s)) {
 		fail(w, MF_E_INVALID);
 		return;

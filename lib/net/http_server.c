@@ -17,6 +17,7 @@
 
 #define HEADERS_MAX 16384
 #define REQUEST_BODY_MAX 1024
+#define LOOK_EACH 8u /* connections between two looks at how many descriptors are open */
 #define TIMEOUT_S 60 /* a connection that is idle, or slow */
 
 struct mf_http_server {
@@ -25,6 +26,8 @@ struct mf_http_server {
 	struct mf_ev_listener *listener;
 	struct mf_list open;
 	size_t n_open;
+	struct mf_http_request *fresh; /* whose call is under way; NULL: none, or it was answered */
+	unsigned taken;		       /* connections, since they were counted last */
 	bool draining;
 	int fd; /* -1 until it was taken over */
 };
@@ -97,7 +100,9 @@ on_request(struct evhttp_request *req, void *ctx)
 	mf_list_init(&q->at);
 	mf_list_add_tail(&s->open, &q->at);
 	s->n_open++;
+	s->fresh = q;
 	s->cfg.request(s->cfg.ctx, q);
+	s->fresh = NULL;
 }
 
 static void
@@ -106,6 +111,17 @@ forget(struct mf_http_request *q)
 	mf_list_del(&q->at);
 	q->server->n_open--;
 	free(q);
+}
+
+bool
+mf_http_request_peer(const struct mf_http_request *q, struct sockaddr_in *ret_at)
+{
+	struct evhttp_connection *c = evhttp_request_get_connection(q->req);
+	const struct sockaddr *at = c == NULL ? NULL : evhttp_connection_get_addr(c);
+	if (at == NULL || at->sa_family != AF_INET)
+		return false;
+	memcpy(ret_at, at, sizeof(*ret_at));
+	return true;
 }
 
 int
@@ -154,6 +170,8 @@ mf_http_request_alive(const struct mf_http_request *q)
 {
 	char b;
 	int fd = mf_http_request_fd(q);
+	if (q->server->fresh == q)
+		return fd >= 0; /* its last byte was read a moment ago */
 	return fd >= 0 && recv(fd, &b, 1, MSG_PEEK | MSG_DONTWAIT) != 0;
 }
 
@@ -175,19 +193,28 @@ mf_http_reply(struct mf_http_request *q, int code, const char *content_type, str
 	evhttp_send_reply(req, code, NULL, NULL);
 }
 
-/* Each connection that was accepted: the lowest free descriptor tells how many are open. */
+/* The lowest free descriptor tells how many are open. */
+static void
+mind_descriptors(struct mf_http_server *s)
+{
+	int probe = fcntl(s->fd, F_DUPFD_CLOEXEC, 0);
+	if (probe < 0 || probe > s->cfg.most_fds)
+		mf_ev_listener_pause(s->listener);
+	if (probe >= 0)
+		(void)close(probe);
+}
+
+/* Each connection that is accepted. Writing is not on until there is something: it would be asked of the kernel first. */
 static struct bufferevent *
 on_connection(struct event_base *base, void *ctx)
 {
 	struct mf_http_server *s = ctx;
-	if (s->cfg.most_fds > 0) {
-		int probe = fcntl(s->fd, F_DUPFD_CLOEXEC, 0);
-		if (probe < 0 || probe > s->cfg.most_fds)
-			mf_ev_listener_pause(s->listener);
-		if (probe >= 0)
-			(void)close(probe);
-	}
-	return bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+	if (s->cfg.most_fds > 0 && s->taken++ % LOOK_EACH == 0)
+		mind_descriptors(s);
+	struct bufferevent *b = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+	if (b != NULL)
+		(void)bufferevent_disable(b, EV_WRITE);
+	return b;
 }
 
 enum mf_status

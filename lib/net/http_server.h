@@ -8,6 +8,8 @@
  */
 #ifndef MF_NET_HTTP_SERVER_H
 #define MF_NET_HTTP_SERVER_H
+#include <netinet/in.h>
+
 #include "net/loop.h"
 
 struct mf_http_server;
@@ -20,7 +22,7 @@ struct mf_http_server_config {
 	/* The server ends: ${q} is gone, and not answered any more. */
 	void (*dropped)(void *ctx, struct mf_http_request *q);
 	void *ctx;
-	int most_fds; /* no connection is taken while descriptors above this number are open; 0: no such limit */
+	int most_fds; /* no connection is taken while descriptors above this number (or 8 more) are open; 0: no limit */
 };
 
 MF_NODISCARD enum mf_status mf_http_server_new(struct mf_loop *l, const struct mf_http_server_config *cfg,
@@ -31,6 +33,8 @@ MF_DEFINE_CLEANUP(struct mf_http_server, mf_http_server_free)
 void mf_http_server_drain(struct mf_http_server *s);
 size_t mf_http_server_open(const struct mf_http_server *s); /* requests without an answer */
 
+/* The client's address; false: it is gone, or no IPv4. */
+bool mf_http_request_peer(const struct mf_http_request *q, struct sockaddr_in *ret_at);
 /* Of the connection; -1: it is gone. */
 int mf_http_request_fd(const struct mf_http_request *q);
 const char *mf_http_request_path(const struct mf_http_request *q);
