@@ -19,7 +19,7 @@ test='libcmocka-dev g++ clang clang-format llvm libclang-rt-dev strace git pytho
 iproute2 ca-certificates runc busybox-static zsh groff-base openssh-client debhelper lintian systemd man-db'
 # An object store with roles and a token service, for the suite `cloud`: not among what is installed unasked.
 # shellcheck disable=SC2034
-cloud='radosgw ceph-mon ceph-osd ceph-common openssl python3 python3-venv ca-certificates util-linux'
+cloud='radosgw ceph-mon ceph-osd ceph-common openssl python3 python3-venv ca-certificates util-linux default-jdk-headless maven'
 
 list=0 plan_only='' groups=
 for a in "$@"; do

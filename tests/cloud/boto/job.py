@@ -3,6 +3,8 @@
 No credential, endpoint or region is named here. Prints one line for each step, `STEP STATUS`: read, write, other (an object that is not
 this job's). COPY gets a copy of the credential in use, as a thief would have it. Then, when the file GO is there: `held`, a read
 by the client that has its credential already, and `fresh`, one by a new client; then DONE is written.
+
+--fresh BUCKET KEY STOP, --held BUCKET KEY STOP: loops, as tests/lib/sh/sdks.sh says.
 """
 import json
 import os
@@ -23,6 +25,40 @@ def status(call):
         return "%s %s" % (type(e).__name__, " ".join(str(e).split()))
 
 
+def new_client():
+    return boto3.Session().client("s3")
+
+
+def get(client, bucket, key):
+    return client.get_object(Bucket=bucket, Key=key)["Body"].read()
+
+
+def fresh(bucket, key, stop):
+    calls, failed = 0, 0
+    while not os.path.exists(stop):
+        calls += 1
+        begun = time.monotonic()
+        s = status(lambda: get(new_client(), bucket, key))
+        if s != 200:
+            failed += 1
+            print("after %d ms: %s" % ((time.monotonic() - begun) * 1000, s), file=sys.stderr)
+    print("reads %d failed %d" % (calls, failed))
+
+
+def held(bucket, key, stop):
+    last, client = "", new_client()
+    while not os.path.exists(stop):
+        s = status(lambda: get(client, bucket, key))
+        if s != last:
+            print("held", s, flush=True)
+        last = s
+        time.sleep(0.5)
+    print("fresh", status(lambda: get(new_client(), bucket, key)))
+
+
+if sys.argv[1] in ("--fresh", "--held"):
+    (fresh if sys.argv[1] == "--fresh" else held)(*sys.argv[2:5])
+    sys.exit(0)
 bucket, read, write, other = sys.argv[1:5]
 try:
     s3 = boto3.client("s3")

@@ -1,15 +1,17 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # Sourced by tests that need programs in other languages. Toolchains and libraries are pinned, fetched by their
-# own clients and verified by hash (go.sum, requirements.txt, and the sum below), into a cache outside the tree:
+# own clients and verified by hash (go.sum, requirements.txt, artifacts.sha256, and the sum below), into a cache outside the tree:
 # ${MAYFLY_TEST_CACHE:-~/.cache/mayfly-tests}. Each function prints a path; when it cannot, it returns 1 and
 # leaves the reason in the file that toolchain_why prints.
 #
 #   go_program DIR NAME      a program built from the Go module in DIR
 #   node_modules DIR         the node_modules of DIR's package-lock.json, for Node 18 or later
 #   python_with REQUIREMENTS an interpreter of a virtual environment with these packages
+#   java_classes DIR         the class path of DIR's *.java with what its pom.xml needs; by Maven, for Java 17 or later
 t_cache=${MAYFLY_TEST_CACHE:-${HOME:-/tmp}/.cache/mayfly-tests}
 t_go=1.25.5
 t_go_sum_amd64=h1:IkknVKy/4hLMR+ZwWfP4Oqhjz2sKqNtEXz1meP8P3Nc=
+t_maven_dependency=2.8
 mkdir -p "$t_cache" || exit 1
 
 toolchain_why() { tail -1 "$t_cache/why" 2>/dev/null; }
@@ -92,4 +94,31 @@ node_modules() {
 		mv -T "$out.tmp" "$out"
 	fi
 	echo "$out/node_modules"
+}
+
+java_classes() {
+	local major key out p
+	for p in java javac mvn; do
+		command -v $p >/dev/null || t_because "no $p on this machine (deploy/deps.sh cloud)" || return 1
+	done
+	major=$(javac -version 2>&1 | sed 's/^javac \([0-9]*\).*/\1/')
+	[ "$major" -ge 17 ] || t_because "Java $major is older than 17" || return 1
+	key=$({ cat "$1"/pom.xml "$1"/artifacts.sha256 "$1"/*.java; echo "$major"; } | sha256sum | cut -c1-16)
+	out=$t_cache/java-$key
+	if [ ! -e "$out/classes" ]; then
+		rm -rf "$out.tmp"
+		mkdir -p "$out.tmp/lib"
+		mvn -B -q -f "$1/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:$t_maven_dependency:copy-dependencies \
+		    -DincludeScope=runtime -DoutputDirectory="$out.tmp/lib" >"$t_cache/mvn.log" 2>&1 ||
+			t_because "Java packages of $(basename "$1") cannot be fetched: $(grep -m1 ERROR "$t_cache/mvn.log" | cut -c1-160)" ||
+			return 1
+		(cd "$out.tmp/lib" && sha256sum --quiet -c -) <"$1/artifacts.sha256" >"$t_cache/mvn.log" 2>&1 &&
+			[ "$(ls "$out.tmp/lib" | wc -l)" = "$(wc -l <"$1/artifacts.sha256")" ] ||
+			t_because "Java packages of $(basename "$1") are not those of artifacts.sha256: $(head -1 "$t_cache/mvn.log")" || return 1
+		javac -d "$out.tmp/classes" -cp "$out.tmp/lib/*" "$1"/*.java >"$t_cache/build.log" 2>&1 ||
+			t_because "$(basename "$1") does not compile: $(head -1 "$t_cache/build.log" | cut -c1-160)" || return 1
+		rm -rf "$out"
+		mv -T "$out.tmp" "$out"
+	fi
+	echo "$out/classes:$out/lib/*"
 }
