@@ -4,7 +4,7 @@
  *   GET /v1/aws/GRANT     as the AWS SDKs ask a container's credential endpoint
  *   GET /v1/token/GRANT   {"access_token", "token_type", "expires_in"}
  *
- * One listening socket serves 127.0.0.0/8; every instance has an address of its own there and a secret (cloud_secret.h).
+ * One listening socket serves 127.0.0.0/8; every instance has an address there and a secret of its own (cloud_secret.h).
  * A request gets something if it comes from a socket of the instance's own cgroup, shows the secret, came to the
  * instance's address, names that address and port literally as its Host, and shows no sign of a proxy or a browser.
  *

@@ -7,6 +7,9 @@
 #include "base/text.h"
 #include "crypto/hash.h"
 
+#define FIRST 2u /* 127.0.0.1 is everybody's */
+#define LAST 254u
+
 static void
 derive(
     const uint8_t key[MF_CLOUD_KEY], const char *what, const char *instance_key, uint8_t ret[MF_SHA256_SIZE])
@@ -24,7 +27,8 @@ mf_cloud_address(const uint8_t key[MF_CLOUD_KEY], const char *instance_key)
 {
 	uint8_t d[MF_SHA256_SIZE];
 	derive(key, "mayfly cloud address", instance_key, d);
-	uint32_t a = 127u << 24 | (1u + d[0] % 254u) << 16 | (uint32_t)d[1] << 8 | (1u + d[2] % 254u);
+	/* The SDK for C++ asks nobody outside of 127.0.0.0/24, whatever else is loopback. */
+	uint32_t a = 127u << 24 | (FIRST + ((uint32_t)d[0] << 8 | d[1]) % (LAST - FIRST + 1u));
 	return (struct in_addr) { .s_addr = htonl(a) };
 }
 

@@ -1,7 +1,7 @@
 /*
- * cloud_secret: what an instance needs to use the cloud endpoint: an address of its own in 127.0.0.0/8, and a secret.
- * Both come from a key of the node's and the instance's name, so that they are the same after every start of the front,
- * and no table of them is kept. The key lives as long as the boot; the port is the node's.
+ * cloud_secret: what an instance needs to use the cloud endpoint: an address in 127.0.0.0/24, and a secret. Both come
+ * from a key of the node's and the instance's name, so that they are the same after every start of the front, and no
+ * table of them is kept. The key lives as long as the boot; the port is the node's.
  */
 #ifndef MF_AGENT_FRONT_CLOUD_SECRET_H
 #define MF_AGENT_FRONT_CLOUD_SECRET_H
@@ -13,7 +13,10 @@
 #define MF_CLOUD_SECRET_MAX 96u /* letters: the instance's short name, ".", 64 of hex */
 #define MF_CLOUD_NAME 24u	/* of the short name */
 
-/* The address: never 127.0.x.y, which others use. */
+/*
+ * The address: never 127.0.0.1, which everybody uses. Two instances may have the same one: it keeps names and other
+ * services from leading here, while whose a request is is told by the secret and the kernel.
+ */
 struct in_addr mf_cloud_address(const uint8_t key[MF_CLOUD_KEY], const char *instance_key);
 /* Append the secret. */
 void mf_cloud_secret_put(const uint8_t key[MF_CLOUD_KEY], const char *instance_key, struct mf_buf *to);
