@@ -42,6 +42,7 @@ def fresh(bucket, key, stop):
         if s != 200:
             failed += 1
             print("after %d ms: %s" % ((time.monotonic() - begun) * 1000, s), file=sys.stderr)
+        time.sleep(0.02)
     print("reads %d failed %d" % (calls, failed))
 
 

@@ -24,7 +24,7 @@ public final class S3Job {
 		s3.getObjectAsBytes(b -> b.bucket(bucket).key(key));
 	}
 
-	static void fresh(String bucket, String key, File stop) {
+	static void fresh(String bucket, String key, File stop) throws InterruptedException {
 		int calls = 0, failed = 0;
 		while (!stop.exists()) {
 			long from = System.nanoTime();
@@ -38,6 +38,7 @@ public final class S3Job {
 				failed++;
 				System.err.println("after " + (System.nanoTime() - from) / 1000000 + " ms: " + s);
 			}
+			Thread.sleep(20);
 		}
 		System.out.println("reads " + calls + " failed " + failed);
 	}

@@ -21,6 +21,7 @@ async function fresh(get, stop) {
       failed++;
       console.error(`after ${Date.now() - begun} ms: ${s}`);
     }
+    await setTimeout(20);
   }
   console.log(`reads ${calls} failed ${failed}`);
 }

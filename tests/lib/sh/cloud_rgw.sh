@@ -2,12 +2,15 @@
 # Sourced after common.sh, toolchains.sh, rgw.sh and dev.sh, in a scratch directory: `mayfly dev` with a real radosgw as its cloud
 # target `lab`, and what the two must know of each other.
 #
+#   lab_store            radosgw alone; sets lab_oidc and lab_targets, what broker.yaml says of `oidc` and `cloud_targets`; policy.yaml. lab_td=TD
+#                        before it: the trust domain
 #   lab_up               both; bucket `data` with sets/imgs/1 and runs/other/ckpt; profiles `train`, `brief` (one minute) and `upload` (two grants) have the grant `data`
 #   lab_manifest NAME [RUN [PROFILE]]   writes NAME.json: the data set s3://data/sets/imgs; of a new run or that one; profile `train`
 #   lab_run NAME CMD...  a job with NAME.json; RUN in a word of CMD becomes its run, which is written to NAME.run
 #   lab_creds FILE       is the credential in FILE good? Prints the status of a read of the data set with it
-lab_up() {
-	local port oidc td=lab.example scheme=https
+lab_td=lab.example
+lab_store() {
+	local port oidc='' td=$lab_td scheme=https
 	port=$(free_port)
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout lab.key -out lab.crt -subj /CN=lab -days 2 \
 	    -addext subjectAltName=DNS:localhost,IP:127.0.0.1 2>/dev/null && chmod 600 lab.key
@@ -30,9 +33,12 @@ lab_up() {
 	} >lab.log 2>&1
 	[ "$(grep -c '^200' lab.log)" = 8 ] || { fail lab "$(cat lab.log)"; finish; }
 	lab_policy policy.yaml
-	dev_start --trust-domain $td --policy policy.yaml \
-	    --broker "oidc={issuer: $lab_issuer, public: publisher, listen: 127.0.0.1:$port$oidc}" \
-	    --broker "cloud_targets=[{name: lab, backend: aws-sts, endpoint: $rgw_url, region: us-east-1, issuer: $lab_issuer/x5c, service_endpoint: $rgw_url, revoker_role: 'arn:aws:iam:::role/revoker', loopback: true}]"
+	lab_oidc="{issuer: $lab_issuer, public: publisher, listen: 127.0.0.1:$port$oidc}"
+	lab_targets="[{name: lab, backend: aws-sts, endpoint: $rgw_url, region: us-east-1, issuer: $lab_issuer/x5c, service_endpoint: $rgw_url, revoker_role: 'arn:aws:iam:::role/revoker', loopback: true}]"
+}
+lab_up() {
+	lab_store
+	dev_start --trust-domain $lab_td --policy policy.yaml --broker "oidc=$lab_oidc" --broker "cloud_targets=$lab_targets"
 }
 lab_policy() {
 	cat >"$1" <<-EOF2
