@@ -13,6 +13,7 @@ struct held {
 	struct mf_identities *all;
 	struct mf_svid_entry *entry;
 	struct mf_list watches;
+	struct mf_list *next; /* of notify: the watch that hears of it after this one */
 	struct mf_loop_timer *timer;
 	struct mf_svid_keys keys; /* of the request that is out */
 	size_t waiting, streams;
@@ -85,9 +86,10 @@ mf_identities_servable(struct mf_identities *i, const struct mf_svid_entry *e)
 static void
 notify(struct held *h)
 {
-	MF_LIST_EACH(n, &h->watches)
-	{
-		struct mf_identity_watch *w = MF_LIST_ITEM(n, struct mf_identity_watch, node);
+	/* Who hears of it may end other watches of this entry, the next one, too. */
+	for (h->next = h->watches.next; h->next != &h->watches;) {
+		struct mf_identity_watch *w = MF_LIST_ITEM(h->next, struct mf_identity_watch, node);
+		h->next = h->next->next;
 		w->changed(w);
 	}
 }
@@ -294,9 +296,11 @@ mf_identity_watch_set(struct mf_identities *i, struct mf_identity_watch *w, stru
 	if (w->entry == e)
 		return;
 	if (w->entry != NULL) {
+		struct held *old = w->entry->owner;
+		if (old->next == &w->node)
+			old->next = w->node.next;
 		mf_list_del(&w->node);
 		mf_loop_defer_set(i->sweep);
-		struct held *old = w->entry->owner;
 		w->entry = NULL;
 		step(old);
 	}

@@ -46,7 +46,7 @@ MF_NODISCARD enum mf_status mf_identities_bind(struct mf_identities *i, const ch
 struct mf_identity_watch {
 	struct mf_list node;
 	struct mf_svid_entry *entry; /* NULL: watches nothing */
-	/* May unwatch itself and change uses, of any entry. */
+	/* May end watches, its own and others, and change uses, of any entry. */
 	void (*changed)(struct mf_identity_watch *w);
 };
 void mf_identity_watch_set(
