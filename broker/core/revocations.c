@@ -145,7 +145,7 @@ mf_denies(const struct mf_state *st, const char *target, const char *role, unsig
 	MF_LIST_EACH(p, mf_state_clouds(st))
 	{
 		const struct mf_cloud_cred *c = MF_LIST_ITEM(p, struct mf_cloud_cred, at);
-		if (!is_taken(c) || c->effective <= now_s || !is_denied(st, c, levels) ||
+		if (!is_taken(c) || c->effective + MF_CLOUD_CLOCK_S <= now_s || !is_denied(st, c, levels) ||
 		    strcmp(c->target, target) != 0 || strcmp(c->role, role) != 0)
 			continue;
 		if (n == size) {

@@ -36,7 +36,7 @@ mf_take_back(const struct mf_state *st, const struct mf_cloud_cred *c, unsigned 
 
 /*
  * Everything that must stand in the deny list of ${target} and ${role} at ${now_s}: of tokens that have ended and may still
- * work, completed or not, and of intents whose lease is over. Without duplicates; those asked for by persons first, then those that stand, then the longest
+ * work by the provider's clock (MF_CLOUD_CLOCK_S), completed or not, and of intents whose lease is over. Without duplicates; those asked for by persons first, then those that stand, then the longest
  * residuals. Returns their number; at most ${cap} are written.
  */
 size_t mf_denies(const struct mf_state *st, const char *target, const char *role, unsigned levels,

@@ -185,6 +185,9 @@ enum mf_cloud_state {
 };
 
 /* One cloud token, from its intent until it is dead and that is on record; it may outlive its lease. */
+/* So far may our clock be ahead of a provider's (more than that nothing is issued): a token works that much longer. */
+#define MF_CLOUD_CLOCK_S 300
+
 struct mf_cloud_cred {
 	char id[MF_STATE_ID_MAX]; /* its mayfly-cred tag */
 	char lease_id[MF_STATE_ID_MAX], job_id[MF_STATE_ID_MAX];

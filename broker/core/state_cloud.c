@@ -91,7 +91,7 @@ is_over(const struct mf_cloud_cred *c, int64_t now_s)
 	case MF_CLOUD_ENDED:
 		return c->exp + KEPT_S < now_s;
 	case MF_CLOUD_COMPLETED: /* a deny list needs it until the provider lets it go by itself */
-		return c->exp < now_s && c->dead_at < now_s;
+		return c->exp + MF_CLOUD_CLOCK_S < now_s && c->dead_at < now_s;
 	case MF_CLOUD_INTENT:
 	case MF_CLOUD_ACTIVE:
 	case MF_CLOUD_STATES:
