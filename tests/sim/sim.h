@@ -39,6 +39,7 @@ struct sim {
 	int bug;		 /* 0: none is planted */
 	bool trace, failed, healing;
 	bool managed;	 /* jobs of a workload manager are among the others */
+	bool clouded;	 /* jobs use cloud tokens, and operators freeze */
 	unsigned broken; /* which invariant, when failed */
 	struct mf_heap events;
 	const struct sim_host *host; /* whose role runs */
@@ -50,6 +51,9 @@ struct sim {
 	struct sim_observer *observer;
 	struct sim_operators *operators;
 	struct sim_managers *managers; /* NULL: not managed */
+	struct sim_courier *courier;   /* NULL, as the next two: not clouded */
+	struct sim_provider *provider;
+	struct obs_clouds *clouds;
 };
 extern struct sim *sim;
 
@@ -274,7 +278,7 @@ void sim_saw_clone(size_t of);	       /* of this agent there is a copy */
 void sim_saw_peace(uint64_t since_us); /* jobs have asked everywhere since then */
 struct sim_counts {
 	uint64_t grants, renewals, jwts, served, ended, suspended, refused, crashes, powers, removals, acts,
-	    words;
+	    words, tokens, uses, completed;
 };
 extern struct sim_counts sim_counts;
 

@@ -3,6 +3,10 @@
 #define MF_SIM_AGENT_H
 #include "agent/attestor/attestor.h"
 #include "agent/front/identities.h"
+/* Broker and agent, which meet nowhere else in one program, have a constant of the same name each. */
+#define MF_CLOUD_ENDED SIM_CLOUD_RESULT_ENDED
+#include "agent/front/clouds.h"
+#undef MF_CLOUD_ENDED
 #include "net/loop.h"
 #include "sim.h"
 
@@ -18,6 +22,8 @@ struct sim_call {
 	struct mf_identity_use use;
 	struct sim_agent *agent;
 	uint64_t mint_id; /* a token that it waits for */
+	struct mf_cloud_wait cloud;
+	char grant[MF_CLOUD_NAME_MAX + 1]; /* that it uses; "": none */
 };
 
 struct sim_agent {
@@ -33,6 +39,7 @@ struct sim_agent {
 	struct mf_loop *loop;
 	struct mf_attestor_link *link;
 	struct mf_identities *ids;
+	struct mf_clouds *clouds; /* NULL: no history with cloud tokens */
 	struct sim_call calls[SIM_CALLS];
 	uint64_t next_call, next_mint;
 	uint64_t conn; /* outer session; 0: none */
@@ -44,4 +51,8 @@ void sim_agent_front_init(struct sim_agent *a);
 void sim_agent_front_fini(struct sim_agent *a);
 void sim_agent_front_wake(void *arg, uint64_t fd);
 void sim_call_close(struct sim_call *c);
+/* sim_cloud_front.c */
+void sim_cloud_front_init(struct sim_agent *a);
+void sim_cloud_call(
+    struct sim_call *c); /* of a connection that has its identity: perhaps it wants cloud tokens, too */
 #endif

@@ -1,5 +1,5 @@
 /*
- * Planted bugs, one for each invariant: the linker puts these functions before the product's (--wrap), in this program
+ * Planted bugs, one for each invariant and more for parts of them: the linker puts these functions before the product's (--wrap), in this program
  * alone. With ${sim->bug} 0 each does what the product's does. Number 1 is in sim_disk.c: the sync that is forgotten.
  */
 #include "sim.h"
@@ -7,6 +7,7 @@
 #include "agent/attestor/classify.h"
 #include "broker/core/lease.h"
 #include "broker/core/request_facts.h"
+#include "broker/core/revocations.h"
 #include "broker/core/state.h"
 #include "broker/notary/approval.h"
 #include "broker/notary/removals.h"
@@ -84,6 +85,43 @@ __wrap_mf_removals_keep(struct mf_removals *r, struct mf_slice what)
 {
 	if (sim->bug != 7)
 		__real_mf_removals_keep(r, what);
+}
+
+/* 8: a cloud token waits for the record of its intent only. */
+struct release *__real_mf_release_down(struct mf_engine *e, struct mf_now now, uint64_t index, uint64_t sid,
+    const Mayfly__Agent__V1__Down *down, enum mf_engine_lane lane);
+struct release *__wrap_mf_release_down(struct mf_engine *e, struct mf_now now, uint64_t index, uint64_t sid,
+    const Mayfly__Agent__V1__Down *down, enum mf_engine_lane lane);
+struct release *
+__wrap_mf_release_down(struct mf_engine *e, struct mf_now now, uint64_t index, uint64_t sid,
+    const Mayfly__Agent__V1__Down *down, enum mf_engine_lane lane)
+{
+	if (sim->bug == 8 && down->body_case == MAYFLY__AGENT__V1__DOWN__BODY_CLOUD_GRANT)
+		index = 0;
+	return __real_mf_release_down(e, now, index, sid, down, lane);
+}
+
+/* 9: the last entry of a deny list is forgotten. */
+size_t __real_mf_denies(const struct mf_state *st, const char *target, const char *role, unsigned levels,
+    int64_t now_s, struct mf_deny *ret_v, size_t cap);
+size_t __wrap_mf_denies(const struct mf_state *st, const char *target, const char *role, unsigned levels,
+    int64_t now_s, struct mf_deny *ret_v, size_t cap);
+size_t
+__wrap_mf_denies(const struct mf_state *st, const char *target, const char *role, unsigned levels,
+    int64_t now_s, struct mf_deny *ret_v, size_t cap)
+{
+	size_t n = __real_mf_denies(st, target, role, levels, now_s, ret_v, cap);
+	return sim->bug == 9 && n > 1 ? n - 1 : n;
+}
+
+/* 10: what a crash cut between intent and outcome is forgotten. */
+void __real_mf_engine_cloud_start(struct mf_engine *e, struct mf_now now);
+void __wrap_mf_engine_cloud_start(struct mf_engine *e, struct mf_now now);
+void
+__wrap_mf_engine_cloud_start(struct mf_engine *e, struct mf_now now)
+{
+	if (sim->bug != 10)
+		__real_mf_engine_cloud_start(e, now);
 }
 
 /* The boot id of the node whose attestor asks; every other file of /proc is not simulated. */

@@ -30,9 +30,11 @@ void sim_provider_free(struct sim_provider *p); /* NULL is a no-op */
 int64_t sim_provider_s(void);			/* its clock */
 void sim_provider_away(uint64_t us);
 /* Fill the result; ${token} is what its bytes are in. */
-void sim_provider_mint(const Mayfly__Roles__V1__MintRequest *q, Mayfly__Roles__V1__MintResult *r, struct mf_buf *token);
+void sim_provider_mint(
+    const Mayfly__Roles__V1__MintRequest *q, Mayfly__Roles__V1__MintResult *r, struct mf_buf *token);
 /* ${text}: where the entries of the result lie. */
-void sim_provider_revoke(const Mayfly__Roles__V1__CloudRevokeRequest *q, Mayfly__Roles__V1__CloudRevokeResult *r);
+void
+sim_provider_revoke(const Mayfly__Roles__V1__CloudRevokeRequest *q, Mayfly__Roles__V1__CloudRevokeResult *r);
 bool sim_provider_usable(const struct sim_token *t); /* now */
 size_t sim_provider_tokens(void);
 struct sim_token *sim_provider_token(size_t i);

@@ -106,6 +106,7 @@ sim_call_close(struct sim_call *c)
 	Mayfly__Roles__V1__ConnGone m = MAYFLY__ROLES__V1__CONN_GONE__INIT;
 	if (c->id == 0)
 		return;
+	mf_cloud_wait_cancel(&c->cloud);
 	mf_identity_use_set(a->ids, &c->use, NULL, false, false);
 	mf_identity_watch_set(a->ids, &c->watch, NULL);
 	m.conn_id = c->id;
@@ -139,6 +140,7 @@ serve(struct sim_call *c)
 			    mf_buf_slice(&e->identities[i].chain));
 		mf_identities_fetched(a->ids, e);
 		mf_identity_use_set(a->ids, &c->use, e, false, true);
+		sim_cloud_call(c);
 	} else if (e->state == MF_SVID_ENDED || e->state == MF_SVID_REFUSED) {
 		sim_call_close(c);
 	} else {
@@ -250,6 +252,8 @@ link_closed(void *ctx, const struct mf_err *why)
 		a->calls[i].mint_id = 0;
 	}
 	mf_identities_link_closed(a->ids);
+	if (a->clouds != NULL)
+		mf_clouds_link_closed(a->clouds);
 	a->told = false;
 }
 
@@ -328,9 +332,17 @@ on_message(void *ctx, uint16_t type, const ProtobufCMessage *msg)
 		if (st->node_id[0] != '\0')
 			(void)snprintf(a->node, sizeof(a->node), "%s", st->node_id);
 		mf_identities_session(a->ids, st->ready, st->reason);
+		if (a->clouds != NULL && st->ready)
+			mf_clouds_look(a->clouds);
 		break;
 	case MF_MSG_INSTANCE_JWT:
 		on_jwt(a, m);
+		break;
+	case MF_MSG_INSTANCE_CLOUD:
+		mf_clouds_on_answer(a->clouds, m);
+		break;
+	case MF_MSG_INSTANCE_CLOUD_ENDED:
+		mf_clouds_on_ended(a->clouds, m);
 		break;
 	default:
 		break;
@@ -368,6 +380,7 @@ sim_agent_front_init(struct sim_agent *a)
 		s = mf_identities_new(&conf, &a->ids, &err);
 	if (s != MF_OK)
 		sim_abort("front: %s", err.msg);
+	sim_cloud_front_init(a);
 }
 
 void
@@ -377,10 +390,12 @@ sim_agent_front_fini(struct sim_agent *a)
 		return;
 	for (size_t i = 0; i < SIM_CALLS; i++)
 		sim_call_close(&a->calls[i]);
+	mf_clouds_free(a->clouds);
 	mf_identities_free(a->ids);
 	mf_attestor_link_free(a->link);
 	mf_loop_free(a->loop);
 	a->ids = NULL;
+	a->clouds = NULL;
 	a->link = NULL;
 	a->loop = NULL;
 }

@@ -2,7 +2,7 @@
  * One history: nodes join, jobs come and go, operators act, and everything fails now and then. At the end all is made whole,
  * and what must be over by then must be over.
  */
-#include "sim.h"
+#include "sim_cloud.h"
 
 #include <stdlib.h>
 
@@ -15,6 +15,7 @@ static struct {
 	uint64_t job_us;     /* about one new job in so long */
 	unsigned weight[16]; /* of each kind of fault */
 	size_t clone_of;     /* SIM_AGENTS: nobody is copied */
+	uint64_t cloud_us;   /* about one fault of courier or providers in so long */
 } like;
 
 static struct sim_agent *
@@ -283,7 +284,33 @@ fault(void *arg, uint64_t x)
 	}
 }
 
+static void
+cloud_fault(void *arg, uint64_t x)
+{
+	MF_UNUSED(arg);
+	MF_UNUSED(x);
+	if (sim->healing)
+		return;
+	sim_after(sim_between(1, 2 * like.cloud_us), cloud_fault, NULL, 0, NULL);
+	if (sim_one_in(3))
+		sim_provider_away(sim_between(1, 40) * SIM_S);
+	else
+		sim_courier_crash();
+}
+
 /* ---- the whole ---- */
+
+static void
+make_clouds(void)
+{
+	if (!sim->clouded)
+		return;
+	sim->clouds = sim_clouds_new();
+	sim->provider = sim_provider_new();
+	sim->courier = sim_courier_new();
+	like.cloud_us = sim_between(2, 40) * SIM_S;
+	sim_after(like.cloud_us, cloud_fault, NULL, 0, NULL);
+}
 
 static void
 make_world(void)
@@ -293,6 +320,7 @@ make_world(void)
 	sim->observer = sim_observer_new();
 	sim->operators = sim_operators_new();
 	sim->managers = sim->managed ? sim_managers_new() : NULL;
+	make_clouds();
 	sim->notary = sim_notary_new();
 	size_t n = (size_t)sim_between(2, 4);
 	for (size_t i = 0; i < n; i++) {
@@ -332,6 +360,8 @@ static void
 make_whole(void)
 {
 	sim->healing = true;
+	if (sim->clouded)
+		sim_provider_away(0);
 	sim_disk_full(sim_notary_disk(sim->notary), false);
 	for (size_t i = 0; i < sim->agents_n; i++) {
 		struct sim_agent *a = sim->agents[i];
@@ -368,4 +398,7 @@ sim_history(void)
 	sim_drop_events();
 	sim_net_free(sim->net);
 	sim_loop_bury();
+	sim_courier_free(sim->courier);
+	sim_provider_free(sim->provider);
+	sim_clouds_free(sim->clouds);
 }

@@ -28,6 +28,9 @@ usage(void)
 	exit(2);
 }
 
+/* The planted bugs, and the invariant that each is of. */
+static const int bug_breaks[] = { 0, 1, 2, 3, 4, 5, 6, 7, 1, 2, 2 };
+
 #define GOOD 0
 #define BROKE 10 /* and the number of the invariant */
 
@@ -38,6 +41,7 @@ live(uint64_t seed, int bug, bool trace)
 		.random = seed * UINT64_C(0x9e3779b97f4a7c15) + 1,
 		.chance = seed * UINT64_C(0xd1342543de82ef95) + 7,
 		.managed = seed % 4 == 3,
+		.clouded = seed % 2 == 1 && seed % 8 != 1,
 		.bug = bug,
 		.trace = trace };
 	sim = &world;
@@ -47,13 +51,16 @@ live(uint64_t seed, int bug, bool trace)
 		(void)printf(
 		    "%llu steps; %llu grants, %llu tokens, %llu served, %llu ended, %llu suspended, "
 		    "%llu refused; "
-		    "%llu crashes, %llu power cuts, %llu removals, %llu acts, %llu words of managers\n",
+		    "%llu crashes, %llu power cuts, %llu removals, %llu acts, %llu words of managers, "
+		    "%llu cloud tokens, %llu uses, %llu completed\n",
 		    (unsigned long long)world.steps, (unsigned long long)sim_counts.grants,
 		    (unsigned long long)sim_counts.jwts, (unsigned long long)sim_counts.served,
 		    (unsigned long long)sim_counts.ended, (unsigned long long)sim_counts.suspended,
 		    (unsigned long long)sim_counts.refused, (unsigned long long)sim_counts.crashes,
 		    (unsigned long long)sim_counts.powers, (unsigned long long)sim_counts.removals,
-		    (unsigned long long)sim_counts.acts, (unsigned long long)sim_counts.words);
+		    (unsigned long long)sim_counts.acts, (unsigned long long)sim_counts.words,
+		    (unsigned long long)sim_counts.tokens, (unsigned long long)sim_counts.uses,
+		    (unsigned long long)sim_counts.completed);
 	(void)fflush(stdout);
 	return world.failed ? BROKE + (int)world.broken : GOOD;
 }
@@ -110,7 +117,7 @@ run_many(uint64_t first, uint64_t count, size_t jobs, int bug)
 			}
 		int how = reap(all, jobs);
 		bad += how != GOOD;
-		found = found || (bug != 0 && how == BROKE + bug);
+		found = found || (bug != 0 && how == BROKE + bug_breaks[bug]);
 		running--;
 		done++;
 	}
@@ -132,6 +139,9 @@ static const struct {
 	{ 161, "a handshake that the carrier lost was waited for until the end of days, and a lease stayed "
 	       "suspended" },
 	{ 226, "the same, in another history" },
+	{ 7, "a job ended while a process of it waited for a cloud token, and its agent's front went round "
+	     "for ever" },
+	{ 55, "a broker whose clock ran ahead took tokens off a deny list while they still worked" },
 };
 
 static int
@@ -176,7 +186,8 @@ main(int argc, char **argv)
 			usage();
 		}
 	}
-	if ((!one && !stories && count == 0) || jobs == 0 || jobs > JOBS_MAX)
+	if (bug < 0 || (size_t)bug >= MF_COUNT(bug_breaks) || (!one && !stories && count == 0) || jobs == 0 ||
+	    jobs > JOBS_MAX)
 		usage();
 	mf_jlog_to(getenv("MF_SIM_LOG") != NULL ? 2 : open("/dev/null", O_WRONLY | O_CLOEXEC));
 	(void)mf_map_hash("", 0); /* its key is drawn once for a process, not by a seed */

@@ -11,6 +11,7 @@
 
 #include "broker/keys/broker_keys.h"
 #include "crypto/inner.h"
+#include "sim_cloud.h"
 
 static void start(void *arg, uint64_t x);
 
@@ -66,6 +67,9 @@ crew_event(struct sim_notary *n, struct mf_crew_event *ev)
 		mf_engine_signed(n->engine, sim_notary_now(n), &res);
 	} else if (ev->kind == MF_CREW_CHECKED) {
 		mf_approvals_checked(n->approvals, ev->job);
+	} else if (ev->kind == MF_CREW_DONE) {
+		if (!mf_assertions_done(n->assertions, n->engine, sim_notary_now(n), ev->arg))
+			sim_abort("an errand of nobody");
 	} else if (ev->kind == MF_CREW_JWT) {
 		mf_engine_jwt_signed(n->engine, sim_notary_now(n), ev->ticket, mf_buf_slice(&ev->bytes));
 	} else {
@@ -288,8 +292,11 @@ make_engine(struct sim_notary *n, struct mf_store_opened *o, struct mf_err *err)
 			       .exp = n->first->not_after_s },
 		    { .use = mf_key_use_find(MF_SLICE_LIT(MF_KEY_USE_JWT_ES256)),
 			.id = n->first_kid,
-			.jwk = mf_buf_slice(&n->first_jwk) } },
-		.first_n = 2,
+			.jwk = mf_buf_slice(&n->first_jwk) },
+		    { .use = mf_key_use_find(MF_SLICE_LIT(MF_KEY_USE_ASSERTION_RS256)),
+			.id = n->assertion_kid,
+			.jwk = mf_buf_slice(&n->assertion_jwk) } },
+		.first_n = sim->clouded ? 3 : 2,
 		.ca = { .ttl_s = SIM_CA_TTL_S,
 		    .publish_s = 30,
 		    .scheduled = true,
@@ -330,6 +337,7 @@ make_threads(struct sim_notary *n, struct mf_store_opened *o, struct mf_err *err
 			MF_TRY(mf_crew_add_key(n->crew, SIM_TD, n->ca[i], err));
 	MF_TRY(mf_crew_add_key(n->crew, SIM_TD, n->first, err));
 	MF_TRY(mf_removals_new(dup(n->memfd), &n->removals, err));
+	MF_TRY(mf_assertions_new(&n->assertions, err));
 	return mf_sids_new(256, &n->sids, err);
 }
 
@@ -372,6 +380,7 @@ open_all(struct sim_notary *n, struct mf_err *err)
 	if (o.truncated_bytes > 0)
 		mf_engine_recovered(n->engine, sim_notary_now(n), o.truncated_bytes);
 	mf_removals_each(n->removals, redo, n);
+	sim_cloud_start(n);
 	MF_TRY(mf_approvals_new(sim_operators_required(), mf_buf_cstr(&n->origin), SIM_SIGNERS_FD, n->crew,
 	    n->engine, &n->approvals, err));
 	sim_notary_policy(n, n->policy);
@@ -383,6 +392,7 @@ close_all(struct sim_notary *n)
 {
 	mf_approvals_free(n->approvals);
 	mf_crew_free(n->crew);
+	mf_assertions_free(n->assertions);
 	mf_committer_free(n->committer);
 	drop_boxes(n);
 	mf_engine_free(n->engine);
@@ -390,6 +400,7 @@ close_all(struct sim_notary *n)
 	mf_sids_free(n->sids);
 	n->approvals = NULL;
 	n->crew = NULL;
+	n->assertions = NULL;
 	n->committer = NULL;
 	n->engine = NULL;
 	n->removals = NULL;
@@ -452,6 +463,13 @@ sim_notary_new(void)
 	mf_buf_init(&n->first_jwk, 1024);
 	mf_jws_key_put_jwk(n->jwt[0], &n->first_jwk);
 	(void)snprintf(n->first_kid, sizeof(n->first_kid), "%s", mf_jws_key_kid(n->jwt[0]));
+	mf_buf_init(&n->assertion_jwk, 1024);
+	if (sim->clouded && mf_jws_key_generate(MF_JWS_ES256, &n->jwt[1], &err) != MF_OK)
+		sim_abort("notary: %s", err.msg);
+	if (sim->clouded) {
+		mf_jws_key_put_jwk(n->jwt[1], &n->assertion_jwk);
+		(void)snprintf(n->assertion_kid, sizeof(n->assertion_kid), "%s", mf_jws_key_kid(n->jwt[1]));
+	}
 	mf_ed25519_public(n->log, pub);
 	if (mf_note_key_init(mf_buf_slice(&n->origin), pub, &n->note, &err) != MF_OK)
 		sim_abort("notary: %s", err.msg);
@@ -474,6 +492,7 @@ sim_notary_free(struct sim_notary *n)
 	for (size_t i = 0; i < KEYS; i++)
 		mf_jws_key_free(n->jwt[i]);
 	mf_buf_fini(&n->first_jwk);
+	mf_buf_fini(&n->assertion_jwk);
 	mf_x25519_free(n->inner);
 	mf_ed25519_free(n->log);
 	mf_buf_fini(&n->origin);
@@ -504,6 +523,7 @@ sim_notary_crash(struct sim_notary *n, bool power)
 		sim_disk_exit(n->disk);
 	}
 	sim_operators_notary_gone();
+	sim_courier_notary_gone();
 	sim_net_notary_gone();
 	sim_after(sim_between(50, 5000) * SIM_MS, start, n, 0, &n->life);
 }

@@ -3,6 +3,7 @@
 #define MF_SIM_NOTARY_H
 #include "broker/keys/ca_key.h"
 #include "broker/notary/approvals.h"
+#include "broker/notary/assertions.h"
 #include "broker/notary/committer.h"
 #include "broker/notary/crew.h"
 #include "broker/notary/removals.h"
@@ -27,8 +28,8 @@ struct sim_notary {
 	struct mf_ed25519 *log;
 	struct mf_ca_key *ca[KEYS], *first;
 	struct mf_jws_key *jwt[KEYS];
-	char first_kid[MF_JWS_KID_SIZE];
-	struct mf_buf first_jwk;
+	char first_kid[MF_JWS_KID_SIZE], assertion_kid[MF_JWS_KID_SIZE];
+	struct mf_buf first_jwk, assertion_jwk;
 	struct mf_buf origin, prologue;
 	struct mf_note_key note;
 	int memfd;
@@ -42,6 +43,7 @@ struct sim_notary {
 	struct mf_removals *removals;
 	struct mf_sids *sids;
 	struct mf_approvals *approvals;
+	struct mf_assertions *assertions;
 	struct mf_store_hook hook;
 	bool failed, starting, power_armed;
 	bool worker_due[WORKERS], commit_due, crew_box_due, commit_box_due;
@@ -52,6 +54,13 @@ struct sim_notary {
 };
 
 extern const struct mf_engine_ops sim_engine_ops;
+/* sim_cloud_ops.c */
+struct mf_jws_key *sim_op_assertion_key(void *ctx, const char *kid);
+void sim_op_sign_assertion(void *ctx, struct mf_assertion_request *req);
+bool sim_op_mint(void *ctx, const Mayfly__Roles__V1__MintRequest *q);
+bool sim_op_revoke(void *ctx, const Mayfly__Roles__V1__CloudRevokeRequest *q);
+const struct mf_token_backend *sim_op_backend(void *ctx, const char *name);
+struct mf_jws_key *sim_op_jwt_key(void *ctx, const char *kid);
 void sim_notary_enter(struct sim_notary *n);
 struct mf_now sim_notary_now(const struct sim_notary *n);
 /* Something was given to the threads. */

@@ -2,6 +2,7 @@
  * The observer: it sees every message, record and answer, the disk's platters, and the kernels; and knows from these, not
  * from the product's state, what may happen. Each check names the invariant of design and architecture.md that it is of.
  */
+#include "sim_cloud.h"
 #include "sim_observer.h"
 
 #include <stdlib.h>
@@ -235,6 +236,10 @@ sim_saw_up(uint64_t sid, int agent, const Mayfly__Agent__V1__Up *up)
 	case MAYFLY__AGENT__V1__UP__BODY_MINT_JWT:
 		remember(sid, up->request_id, obs_job_by_lease(mf_slice_str(up->mint_jwt->lease_id)), true);
 		break;
+	case MAYFLY__AGENT__V1__UP__BODY_MINT_CLOUD:
+		remember(
+		    sid, up->request_id, obs_job_by_lease(mf_slice_str(up->mint_cloud->lease_id)), false);
+		break;
 	case MAYFLY__AGENT__V1__UP__BODY_MANAGER_STARTED:
 		remember(sid, up->request_id, NULL, false);
 		break;
@@ -260,9 +265,8 @@ asked_of(uint64_t sid, uint64_t request)
 	return NULL;
 }
 
-/* Nobody may get anything for it any more. */
-static void
-check_dead(const struct obs_job *j, const char *what)
+void
+obs_check_dead(const struct obs_job *j, const char *what)
 {
 	const struct obs_node *n = obs_node(mf_slice_str(j->node), false);
 	if (j->ended != NEVER)
@@ -336,8 +340,9 @@ saw_grant(uint64_t sid, int agent, uint64_t request, const Mayfly__Agent__V1__Gr
 	if (!permitted(j, g->profile, a->policy))
 		sim_violated(4, "%s of uid %u in pool %s gets profile %s, which no rule gives it", j->key,
 		    j->uid, sim_agent_pool(sim->agents[j->agent]), g->profile);
-	check_dead(j, "a grant");
+	obs_check_dead(j, "a grant");
 	check_managed(j, a);
+	(void)snprintf(j->profile, sizeof(j->profile), "%s", g->profile);
 	int64_t now_s = obs_wall_s() > a->wall_s ? obs_wall_s() : a->wall_s;
 	if (j->granted_s == 0)
 		j->granted_s = now_s;
@@ -359,13 +364,24 @@ saw_jwt(uint64_t sid, uint64_t request, const Mayfly__Agent__V1__JwtGrant *g)
 		sim_violated(1, "token %s leaves, and its record is not on disk", g->jti);
 	else
 		c->sent = true;
-	check_dead(a->job, "a token");
+	obs_check_dead(a->job, "a token");
 	int64_t now_s = obs_wall_s() > a->wall_s ? obs_wall_s() : a->wall_s;
 	if (g->expires > now_s + SIM_JWT_TTL_S ||
 	    (a->job->granted_s > 0 && g->expires > a->job->granted_s + SIM_MAX_JOB_S + SIM_DRAIN_S + 1))
 		sim_violated(
 		    2, "token %s of %s lives until %lld", g->jti, a->job->key, (long long)g->expires);
 	sim_counts.jwts++;
+}
+
+static void
+saw_cloud_grant(uint64_t sid, uint64_t request, const Mayfly__Agent__V1__CloudGrant *g)
+{
+	const struct obs_asked *a = asked_of(sid, request);
+	if (a == NULL || a->job == NULL || strcmp(a->job->lease, g->lease_id) != 0)
+		sim_violated(
+		    4, "a cloud token of lease %s answers nothing that was asked for it", g->lease_id);
+	else
+		sim_saw_cloud_grant(a->job, a->policy, g);
 }
 
 /* Of two holders of one node's key only the one with the newest value that was confirmed comes in. */
@@ -411,6 +427,9 @@ sim_saw_down(uint64_t sid, int agent, const Mayfly__Agent__V1__Down *d)
 		break;
 	case MAYFLY__AGENT__V1__DOWN__BODY_JWT_GRANT:
 		saw_jwt(sid, d->request_id, d->jwt_grant);
+		break;
+	case MAYFLY__AGENT__V1__DOWN__BODY_CLOUD_GRANT:
+		saw_cloud_grant(sid, d->request_id, d->cloud_grant);
 		break;
 	case MAYFLY__AGENT__V1__DOWN__BODY_WELCOME:
 		saw_welcome(sid, agent, d->welcome);
@@ -564,6 +583,7 @@ void
 sim_saw_peace(uint64_t since_us)
 {
 	char why[256];
+	sim_saw_clouds_peace();
 	for (size_t i = 0; i < sim->agents_n; i++)
 		if (sim_agent_holds_dead(sim->agents[i], why))
 			sim_violated(2, "node%zu still holds what it has for %s, which is over", i, why);

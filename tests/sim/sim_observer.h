@@ -19,6 +19,7 @@ struct obs_job {
 	uint32_t uid;
 	char manager_key[64]; /* of the manager's job that it claims to be of; "": none */
 	char lease[MF_STATE_ID_MAX], job[MF_STATE_ID_MAX], node[MF_STATE_ID_MAX];
+	char profile[16];
 	int64_t granted_s;    /* broker's wall clock at the first grant; 0: none */
 	int64_t ending_until; /* announced; 0: not */
 	uint64_t opened, ended, suspended, resumed, ending; /* indices of records; NEVER */
@@ -90,6 +91,8 @@ struct obs_node *obs_node(struct mf_slice id, bool make);
 struct obs_cred *obs_cred(const char *id);
 struct obs_session *obs_session(uint64_t sid);
 int64_t obs_wall_s(void); /* the broker's wall clock */
+/* Nobody may get anything for it any more. */
+void obs_check_dead(const struct obs_job *j, const char *what);
 bool obs_durable(const struct mf_buf *record);
 void obs_hex(struct mf_slice bytes, char to[65]); /* of their SHA-256 */
 /* sim_credential.c: a certificate or token that leaves the notary. */

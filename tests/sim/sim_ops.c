@@ -32,8 +32,8 @@ jwt_slot(struct sim_notary *n, const char *kid)
 	return NULL;
 }
 
-static struct mf_jws_key *
-op_jwt_key(void *ctx, const char *kid)
+struct mf_jws_key *
+sim_op_jwt_key(void *ctx, const char *kid)
 {
 	struct mf_jws_key **slot = jwt_slot(ctx, kid);
 	return slot == NULL ? NULL : mf_jws_key_ref(*slot);
@@ -234,8 +234,13 @@ op_event(void *ctx, const char *event, const char *text)
 
 const struct mf_engine_ops sim_engine_ops = {
 	.sign = op_sign,
-	.jwt_key = op_jwt_key,
+	.jwt_key = sim_op_jwt_key,
 	.sign_jwt = op_sign_jwt,
+	.assertion_key = sim_op_assertion_key,
+	.sign_assertion = sim_op_sign_assertion,
+	.mint = sim_op_mint,
+	.revoke = sim_op_revoke,
+	.backend = sim_op_backend,
 	.append = op_append,
 	.send = op_send,
 	.close = op_close,

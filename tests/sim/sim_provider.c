@@ -115,7 +115,8 @@ read_claims(ProtobufCBinaryData jwt, struct mf_buf *claims)
 	const uint8_t *dot = memchr(jwt.data, '.', jwt.len);
 	const uint8_t *end =
 	    dot == NULL ? NULL : memchr(dot + 1, '.', jwt.len - (size_t)(dot + 1 - jwt.data));
-	if (end == NULL || mf_base64url_get(mf_slice(dot + 1, (size_t)(end - dot - 1)), claims, NULL) != MF_OK)
+	if (end == NULL ||
+	    mf_base64url_get(mf_slice(dot + 1, (size_t)(end - dot - 1)), claims, NULL) != MF_OK)
 		sim_abort("an assertion that is no JWT");
 	mf_buf_put_u8(claims, '\0');
 }
@@ -281,8 +282,7 @@ put_list(struct role *r, const Mayfly__Roles__V1__CloudRevokeRequest *q, size_t 
 }
 
 void
-sim_provider_revoke(
-    const Mayfly__Roles__V1__CloudRevokeRequest *q, Mayfly__Roles__V1__CloudRevokeResult *r)
+sim_provider_revoke(const Mayfly__Roles__V1__CloudRevokeRequest *q, Mayfly__Roles__V1__CloudRevokeResult *r)
 {
 	struct sim_provider *p = sim->provider;
 	r->revoke_id = q->revoke_id;

@@ -1,4 +1,5 @@
 /* The observer reads the log as it grows: what is opened, ended, given; and forgets what a crash took back. */
+#include "sim_cloud.h"
 #include "sim_observer.h"
 
 #include <stdlib.h>
@@ -198,6 +199,13 @@ sim_saw_record(uint64_t index, struct mf_slice bytes, bool removal)
 	case MF_REC_JWT_ISSUED:
 		issued(index, r, bytes);
 		break;
+	case MF_REC_CLOUD_INTENT:
+	case MF_REC_CLOUD_ISSUED:
+	case MF_REC_CLOUD_FAILED:
+	case MF_REC_CLOUD_RECONCILED:
+	case MF_REC_REVOKE_COMPLETED:
+		sim_saw_cloud_record(index, r, bytes);
+		break;
 	case MF_REC_NODE_SESSION:
 	case MF_REC_NODE_CONFIRMED:
 	case MF_REC_NODE_EVICTED:
@@ -245,6 +253,7 @@ sim_saw_notary_start(bool power, uint64_t size)
 	size_t kept = 0;
 	o->sessions_n = o->asked_n = 0;
 	memset(o->asked, 0, sizeof(o->asked));
+	sim_saw_clouds_restart(size);
 	for (size_t i = 0; i < o->jobs_n; i++)
 		forget_job(&o->jobs[i], power, size);
 	for (size_t i = 0; i < o->creds_n; i++) {

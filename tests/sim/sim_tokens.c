@@ -8,8 +8,8 @@
 #include <stdlib.h>
 
 #define OBS_CLOUDS 2048u
-#define SLACK_US (2 * SIM_S)	/* seconds are rounded, clocks drift */
-#define PUSHED_US (60 * SIM_S)	/* for want of room: what was said of it is said anew, when that is known */
+#define SLACK_US (2 * SIM_S)   /* seconds are rounded, clocks drift */
+#define PUSHED_US (60 * SIM_S) /* for want of room: what was said of it is said anew, when that is known */
 #define PATIENCE_US (120 * SIM_S)
 #define TAKEN_US (85 * SIM_S) /* when all is whole, nothing takes longer */
 
@@ -21,8 +21,10 @@ struct obs_cloud {
 	uint64_t intent, outcome, completed; /* indices of records; NEVER */
 	struct mf_buf intent_record, outcome_record;
 	bool asked, issued, granted;
-	int64_t exp, skew_s; /* the latest that it may work by the record; how far the broker's clock was off then */
-	uint64_t began_us, over_us, dead_us; /* dead_us: when the latest revoke.completed says that it is dead */
+	int64_t exp,
+	    skew_s; /* the latest that it may work by the record; how far the broker's clock was off then */
+	uint64_t began_us, over_us,
+	    dead_us;		 /* dead_us: when the latest revoke.completed says that it is dead */
 	struct sim_token *token; /* NULL: no provider made one */
 };
 
@@ -101,8 +103,8 @@ intent(uint64_t index, const struct mf_record *r, struct mf_slice bytes)
 		.exp = r->n[MF_RN_EXP],
 		.skew_s = obs_wall_s() - sim_provider_s(),
 		.began_us = sim->t_us };
-	(void)snprintf(c->cred, sizeof(c->cred), "%.*s", (int)r->s[MF_RS_SERIAL].n,
-	    (const char *)r->s[MF_RS_SERIAL].p);
+	(void)snprintf(
+	    c->cred, sizeof(c->cred), "%.*s", (int)r->s[MF_RS_SERIAL].n, (const char *)r->s[MF_RS_SERIAL].p);
 	(void)snprintf(c->lease, sizeof(c->lease), "%.*s/%llu", (int)r->s[MF_RS_LEASE].n,
 	    (const char *)r->s[MF_RS_LEASE].p, (unsigned long long)r->n[MF_RN_EPOCH]);
 	keep(&c->intent_record, bytes);
@@ -163,7 +165,8 @@ sim_saw_cloud_record(uint64_t index, const struct mf_record *r, struct mf_slice 
 	case MF_REC_CLOUD_FAILED:
 	case MF_REC_CLOUD_RECONCILED:
 		if (c == NULL)
-			sim_violated(1, "record %llu closes an intent that nobody had", (unsigned long long)index);
+			sim_violated(
+			    1, "record %llu closes an intent that nobody had", (unsigned long long)index);
 		else
 			outcome(index, r, bytes, c);
 		break;
@@ -183,7 +186,8 @@ sim_saw_mint_request(const Mayfly__Roles__V1__MintRequest *q)
 {
 	struct obs_cloud *c = find(mf_slice_str(q->credential_id));
 	if (c == NULL || c->intent == NEVER || !obs_durable(&c->intent_record)) {
-		sim_violated(1, "the courier is asked for %s, and its intent is not on disk", q->credential_id);
+		sim_violated(
+		    1, "the courier is asked for %s, and its intent is not on disk", q->credential_id);
 		return;
 	}
 	c->asked = true;
@@ -206,10 +210,12 @@ sim_saw_minted(const struct sim_token *t)
 	for (size_t i = 0; i < sim_provider_tokens(); i++)
 		if (strcmp(sim_provider_token(i)->cred, t->cred) == 0)
 			c->token = sim_provider_token(i);
-	if (c->outcome != NEVER && !c->issued && memmem(c->outcome_record.p, c->outcome_record.n, "cloud.failed", 12) != NULL)
+	if (c->outcome != NEVER && !c->issued &&
+	    memmem(c->outcome_record.p, c->outcome_record.n, "cloud.failed", 12) != NULL)
 		sim_violated(1, "%s failed by the record, and a provider made it", c->cred);
 	if (t->store && (strcmp(t->lease, c->lease) != 0 || strcmp(t->job, c->job->job) != 0))
-		sim_violated(4, "token %s is tagged %s, %s, and is of %s", t->cred, t->job, t->lease, c->lease);
+		sim_violated(
+		    4, "token %s is tagged %s, %s, and is of %s", t->cred, t->job, t->lease, c->lease);
 }
 
 static bool
@@ -226,7 +232,8 @@ sim_saw_cloud_grant(struct obs_job *j, unsigned policy, const Mayfly__Agent__V1_
 {
 	struct obs_cloud *c = find(mf_slice_str(g->credential_id));
 	if (c == NULL || c->token == NULL || c->job != j) {
-		sim_violated(4, "cloud token %s goes to %s, and was made for nobody there", g->credential_id, j->key);
+		sim_violated(
+		    4, "cloud token %s goes to %s, and was made for nobody there", g->credential_id, j->key);
 		return;
 	}
 	if (!c->issued || !obs_durable(&c->outcome_record) || !obs_durable(&c->intent_record))
@@ -238,7 +245,8 @@ sim_saw_cloud_grant(struct obs_job *j, unsigned policy, const Mayfly__Agent__V1_
 	if (j->suspended != NEVER)
 		sim_violated(3, "cloud token %s leaves, and its lease is suspended", c->cred);
 	if (!granted(j, g->grant, policy))
-		sim_violated(4, "%s gets a token of %s, which profile %s does not have", j->key, g->grant, j->profile);
+		sim_violated(
+		    4, "%s gets a token of %s, which profile %s does not have", j->key, g->grant, j->profile);
 	if (g->expires != c->token->exp || g->effective_expires > g->expires)
 		sim_violated(2, "cloud token %s works until %lld, and the grant says otherwise", c->cred,
 		    (long long)c->token->exp);
@@ -269,8 +277,8 @@ check(const struct obs_cloud *c)
 		return;
 	bool pushed = c->token->pushed_us != 0 && sim->t_us < c->token->pushed_us + PUSHED_US;
 	if (c->completed != NEVER && sim->t_us > c->dead_us + SLACK_US && !pushed)
-		sim_violated(2, "cloud token %s works, and the log says that it is dead since %.1f s", c->cred,
-		    (double)(sim->t_us - c->dead_us) / 1e6);
+		sim_violated(2, "cloud token %s works, and the log says that it is dead since %.1f s",
+		    c->cred, (double)(sim->t_us - c->dead_us) / 1e6);
 	if (sim->t_us > us_of(c->exp - c->skew_s) + SLACK_US)
 		sim_violated(2, "cloud token %s works longer than any record says", c->cred);
 }
@@ -290,7 +298,8 @@ watch(void *arg, uint64_t x)
 			c->over_us = sim->t_us;
 		if (c->intent != NEVER && c->outcome == NEVER && sim->t_us > c->began_us + PATIENCE_US &&
 		    sim->t_us > o->up_us + PATIENCE_US / 2)
-			sim_violated(2, "the intent of %s is open, and nobody does anything about it", c->cred);
+			sim_violated(
+			    2, "the intent of %s is open, and nobody does anything about it", c->cred);
 	}
 }
 
@@ -318,7 +327,10 @@ sim_saw_clouds_restart(uint64_t size)
 		struct obs_cloud *c = &o->v[i];
 		if (c->outcome != NEVER && c->outcome >= size) {
 			if (c->granted)
-				sim_violated(1, "cloud token %s was handed out, and after a crash the log knows nothing of it", c->cred);
+				sim_violated(1,
+				    "cloud token %s was handed out, and after a crash the log knows nothing "
+				    "of it",
+				    c->cred);
 			c->outcome = NEVER;
 			c->issued = false;
 			c->over_us = 0;
@@ -327,7 +339,9 @@ sim_saw_clouds_restart(uint64_t size)
 			c->completed = NEVER;
 		if (c->intent >= size) {
 			if (c->asked)
-				sim_violated(1, "%s was asked for, and after a crash the log knows nothing of it", c->cred);
+				sim_violated(1,
+				    "%s was asked for, and after a crash the log knows nothing of it",
+				    c->cred);
 			mf_buf_fini(&c->intent_record);
 			mf_buf_fini(&c->outcome_record);
 			continue;
