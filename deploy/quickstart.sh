@@ -32,7 +32,7 @@ head() { printf '\n[%3d s] %s\n' $((SECONDS - start)) "$*"; }
 
 if [ $what = clean ]; then
 	for d in build build-dev build-clang build-asan build-tsan build-fuzz build-cov; do
-		if [ -e $d/CMakeCache.txt ] || [ -d $d/test-logs ] || [ -e $d/configure.log ]; then
+		if [ -e $d/CMakeCache.txt ] || [ -d $d/test-logs ] || [ -d $d/demo-venv ] || [ -e $d/configure.log ]; then
 			rm -rf $d
 			echo "removed $d/"
 		fi

@@ -45,12 +45,6 @@ def bucket_and_key(url):
     return {"Bucket": bucket, "Key": key}
 
 
-def my_run(mayfly):
-    """The run that this job is of: a requeued job is of the same one, and finds the checkpoint."""
-    told = subprocess.run([mayfly, "whoami", "-o", "json"], check=True, stdout=subprocess.PIPE).stdout
-    return json.loads(told)["items"][0]["run"]
-
-
 def copy_credentials(session, path):
     c = session.get_credentials().get_frozen_credentials()
     with open(path, "w", opener=lambda p, flags: os.open(p, flags, 0o600)) as f:
@@ -110,7 +104,8 @@ def main():
         if args.leak:
             shutil.copytree(own, args.leak)
         if args.checkpoint:
-            where = args.checkpoint.replace("RUN", my_run(args.mayfly))
+            # The run that this job is of: a requeued job is of the same one, and finds the checkpoint.
+            where = args.checkpoint.replace("RUN", os.environ["MAYFLY_RUN"])
             s3.put_object(Body=pickle.dumps(net), **bucket_and_key(where))
             print(f"checkpoint: {where}", flush=True)
             if args.leak:

@@ -30,7 +30,7 @@ trace() {	# ROLE PROGRAM
 	    -o "trace.$1" -p "$pid" 2>"strace.$1" </dev/null &
 	tracers+=($!)
 	on_exit stop $!
-	poll 60 grep -q attached "strace.$1" && traced+=("$1")
+	poll 60 test -s "strace.$1" && grep -q attached "strace.$1" && traced+=("$1")
 }
 if trace broker-front broker && trace courier broker; then :; else skip front "no process can be traced here: $(cat strace.*)"; fi
 
@@ -77,7 +77,8 @@ if [ ${#traced[@]} = 2 ]; then
 fi
 
 # --- memory while the job lives: the agent has it, the broker's front never had ---
-if canary memory values.json $$ >/dev/null 2>memory.err; then
+canary memory values.json "$(role broker-front)" >/dev/null 2>memory.err	# finding nothing or something: can it be read?
+if [ ! -s memory.err ]; then
 	says agent-holds-it 'agent-front: session token' sh -c '! "$@"' - /usr/bin/python3 "$MAYFLY_TOP/tests/lib/sh/canary.py" memory values.json "$(role agent-front agent)"
 	check front-never-had-it canary memory values.json "$(role broker-front)" "$(role publisher)"
 else
@@ -94,6 +95,8 @@ for r in "notary broker" "broker-front broker" "courier broker" "attestor agent"
 	if [ "$(id -u)" = 0 ] && [ "$uid" != 0 ]; then
 		refuses "no-look-at-${r% *}" setpriv --reuid "$uid" --regid "$(id -g)" --clear-groups --inh-caps=-all --bounding-set=-all \
 		    head -c 1 "/proc/$pid/environ"
+	elif [ "$(id -u)" != 0 ]; then
+		refuses "no-look-at-${r% *}" head -c 1 "/proc/$pid/environ"
 	fi
 done
 for t in "${tracers[@]}"; do stop "$t"; done
@@ -120,7 +123,9 @@ crash() {	# ROLE PROGRAM: it dies as by a defect, with no limit on cores; says h
 }
 dumps() { (ulimit -c unlimited; strace -o control -e trace=none sh -c 'kill -SEGV $$'; :) >/dev/null 2>&1; rm -f core core.*; grep -q 'core dumped' control; }
 back() { p=$(role "$1" "$2") && [ "$p" != "$3" ]; }
-if [ "$(cat /proc/sys/kernel/core_pattern)" != core ]; then
+if [ ${#traced[@]} != 2 ]; then
+	skip cores 'no process can be traced here'
+elif [ "$(cat /proc/sys/kernel/core_pattern)" != core ]; then
 	skip cores "cores go elsewhere on this machine: $(cut -c1-40 /proc/sys/kernel/core_pattern)"
 elif ! dumps; then
 	skip cores 'nothing dumps core here'

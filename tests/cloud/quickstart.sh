@@ -48,6 +48,9 @@ says minimal-is-not-asked 'demo called with: --minimal\.' not_asked typed y --mi
 says no-terminal-no-question 'demo called with: \.' not_asked piped
 refuses minimal-and-cloud piped --minimal --cloud
 says plan-changes-nothing '^deps: (all|missing)' "$MAYFLY_TOP/deploy/deps.sh" --plan cloud
+mkdir tree/build/demo-venv
+says cleans-up '^removed build/$' tree/deploy/quickstart.sh clean
+[ ! -e tree/build ] && ok cleaned-up || fail cleaned-up "$(ls tree/build)"
 
 # --- the demo ---
 missing=$(store_missing | head -1)

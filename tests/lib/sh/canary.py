@@ -141,7 +141,7 @@ def watch(out, top):
                 seen.add(said)
                 with open(os.path.join(out, str(len(seen))), "wb") as f:
                     f.write(said)
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 if __name__ == "__main__":
