@@ -82,9 +82,8 @@ policy() {	# FILE: in force
 
 # --- radosgw ---
 ln -s ../broker.yaml cloud-s3/broker.yaml
-admin=(AWS_ACCESS_KEY_ID="$RGW_ADMIN_KEY" AWS_SECRET_ACCESS_KEY="$RGW_ADMIN_SECRET" AWS_ENDPOINT_URL="$rgw_url" AWS_DEFAULT_REGION=us-east-1
-	AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null)
-run_page cloud-s3 "${admin[@]}"
+run_page cloud-s3 CEPH_CONF="$PWD/ceph/ceph.conf" CEPH_ARGS=--no-mon-config AWS_ENDPOINT_URL="$rgw_url" AWS_CONFIG_FILE=/dev/null \
+    AWS_SHARED_CREDENTIALS_FILE=/dev/null
 says s3-job-read '^pixels$' cat cloud-s3.out
 says s3-other-run-refused '^refused, as it should be$' cat cloud-s3.out
 ends() { mayfly credential ls --all | grep -q 'cloud:data .*denied: dead from'; }
