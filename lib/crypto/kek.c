@@ -79,6 +79,13 @@ mf_kek_passphrase(
 	return MF_OK;
 }
 
+enum mf_status
+mf_kek_copy(const struct mf_kek *kek, struct mf_kek **ret_kek, struct mf_err *err)
+{
+	return kek->pass != NULL ? mf_kek_passphrase(mf_secret_slice(kek->pass), NULL, ret_kek, err)
+				 : mf_kek_raw(mf_secret_slice(kek->key), ret_kek, err);
+}
+
 void
 mf_kek_free(struct mf_kek *kek)
 {

@@ -22,6 +22,9 @@ MF_NODISCARD enum mf_status mf_kek_raw(struct mf_slice key, struct mf_kek **ret_
 /* 12 to 1024 bytes. ${rand} (NULL: the kernel's) draws the salt. Derives at first use. */
 MF_NODISCARD enum mf_status mf_kek_passphrase(
     struct mf_slice passphrase, const struct mf_rand *rand, struct mf_kek **ret_kek, struct mf_err *err);
+/* Another object with the same key, for another thread: a passphrase is derived there anew, with a salt of its own. */
+MF_NODISCARD enum mf_status
+mf_kek_copy(const struct mf_kek *kek, struct mf_kek **ret_kek, struct mf_err *err);
 enum mf_kek_kind { MF_KEK_RAW = 1, MF_KEK_PASSPHRASE };
 /*
  * Read the KEK from ${fd} to its end; the caller closes it. A regular file must belong to root or to

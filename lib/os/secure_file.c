@@ -119,8 +119,8 @@ mf_file_read(int dirfd, const char *name, struct mf_buf *ret_b, struct mf_err *e
 	return MF_OK;
 }
 
-static enum mf_status
-sync_dir(int dirfd, struct mf_err *err)
+enum mf_status
+mf_dir_sync(int dirfd, struct mf_err *err)
 {
 	if (fsync(dirfd) != 0)
 		return MF_FAIL(err, MF_E_IO, "sync of a directory: %s", strerror(errno));
@@ -143,8 +143,10 @@ write_whole(int fd, struct mf_slice content, bool sync, struct mf_err *err)
 	return MF_OK;
 }
 
+enum sync { SYNC_NOTHING, SYNC_FILE, SYNC_BOTH };
+
 static enum mf_status
-replace(int dirfd, const char *name, struct mf_slice content, mode_t mode, unsigned how, bool sync,
+replace(int dirfd, const char *name, struct mf_slice content, mode_t mode, unsigned how, enum sync sync,
     struct mf_err *err)
 {
 	char temp[NAME_LIMIT];
@@ -155,7 +157,7 @@ replace(int dirfd, const char *name, struct mf_slice content, mode_t mode, unsig
 		return MF_FAIL(err, status_of_errno(), "remove the left-over %s: %s", temp, strerror(errno));
 	MF_AUTO_IN(close_fd) int fd = -1;
 	MF_TRY(mf_file_open(dirfd, temp, O_WRONLY | O_CREAT | O_EXCL, mode, &fd, err));
-	enum mf_status s = write_whole(fd, content, sync, err);
+	enum mf_status s = write_whole(fd, content, sync != SYNC_NOTHING, err);
 	if (s == MF_OK && fchmod(fd, mode) != 0)
 		s = MF_FAIL(err, MF_E_IO, "chmod: %s", strerror(errno));
 	if (s == MF_OK && syscall(SYS_renameat2, dirfd, temp, dirfd, name, how) != 0)
@@ -164,25 +166,31 @@ replace(int dirfd, const char *name, struct mf_slice content, mode_t mode, unsig
 		(void)unlinkat(dirfd, temp, 0);
 		return mf_err_wrap(err, s, "%s", name);
 	}
-	return sync ? sync_dir(dirfd, err) : MF_OK;
+	return sync == SYNC_BOTH ? mf_dir_sync(dirfd, err) : MF_OK;
 }
 
 enum mf_status
 mf_file_write(int dirfd, const char *name, struct mf_slice content, mode_t mode, struct mf_err *err)
 {
-	return replace(dirfd, name, content, mode, 0, true, err);
+	return replace(dirfd, name, content, mode, 0, SYNC_BOTH, err);
+}
+
+enum mf_status
+mf_file_write_one(int dirfd, const char *name, struct mf_slice content, mode_t mode, struct mf_err *err)
+{
+	return replace(dirfd, name, content, mode, 0, SYNC_FILE, err);
 }
 
 enum mf_status
 mf_file_write_of_boot(int dirfd, const char *name, struct mf_slice content, mode_t mode, struct mf_err *err)
 {
-	return replace(dirfd, name, content, mode, 0, false, err);
+	return replace(dirfd, name, content, mode, 0, SYNC_NOTHING, err);
 }
 
 enum mf_status
 mf_file_write_new(int dirfd, const char *name, struct mf_slice content, mode_t mode, struct mf_err *err)
 {
-	return replace(dirfd, name, content, mode, RENAME_NOREPLACE, true, err);
+	return replace(dirfd, name, content, mode, RENAME_NOREPLACE, SYNC_BOTH, err);
 }
 
 enum mf_status
@@ -193,7 +201,7 @@ mf_file_remove(int dirfd, const char *name, struct mf_err *err)
 			return MF_OK;
 		return MF_FAIL(err, status_of_errno(), "remove %s: %s", name, strerror(errno));
 	}
-	return sync_dir(dirfd, err);
+	return mf_dir_sync(dirfd, err);
 }
 
 static enum mf_status

@@ -39,6 +39,10 @@ mf_file_read(int dirfd, const char *name, struct mf_buf *ret_b, struct mf_err *e
  */
 MF_NODISCARD enum mf_status
 mf_file_write(int dirfd, const char *name, struct mf_slice content, mode_t mode, struct mf_err *err);
+/* As write, but the name is not durable before mf_dir_sync: for many at a time. */
+MF_NODISCARD enum mf_status
+mf_file_write_one(int dirfd, const char *name, struct mf_slice content, mode_t mode, struct mf_err *err);
+MF_NODISCARD enum mf_status mf_dir_sync(int dirfd, struct mf_err *err);
 /* As write without any sync: for what a restart of the process needs and a new boot does not. */
 MF_NODISCARD enum mf_status
 mf_file_write_of_boot(int dirfd, const char *name, struct mf_slice content, mode_t mode, struct mf_err *err);

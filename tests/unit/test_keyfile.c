@@ -101,6 +101,11 @@ test_raw(void **state)
 	assert_int_equal(open_as(k, "inner", "n-2", mf_buf_slice(&a), &err), MF_E_INVALID);
 	assert_string_equal(err.msg, "key file: it is inner n-1, not inner n-2");
 	assert_int_equal(open_as(k, "log", "n-1", mf_buf_slice(&a), &err), MF_E_INVALID);
+	struct mf_kek *copy = NULL;
+	assert_int_equal(mf_kek_copy(k, &copy, NULL), MF_OK);
+	mf_kek_free(MF_TAKE(k));
+	assert_int_equal(open_as(copy, "inner", "n-1", mf_buf_slice(&a), NULL), MF_OK);
+	mf_kek_free(copy);
 }
 
 /* A file put in the place of another: the header can be edited, but then it does not open. */
@@ -259,6 +264,11 @@ test_passphrase(void **state)
 		assert_int_equal(open_as(again, "ca", "one", mf_buf_slice(&a), NULL), MF_OK);
 		assert_int_equal(open_as(again, "ca", "one", mf_buf_slice(&b), NULL), MF_OK);
 	}
+	struct mf_kek *copy = NULL;
+	assert_int_equal(mf_kek_copy(again, &copy, NULL), MF_OK);
+	mf_kek_free(MF_TAKE(again));
+	assert_int_equal(open_as(copy, "ca", "one", mf_buf_slice(&a), NULL), MF_OK);
+	mf_kek_free(copy);
 	assert_int_equal(open_as(wrong, "ca", "one", mf_buf_slice(&a), &err), MF_E_CORRUPT);
 	assert_int_equal(open_as(raw, "ca", "one", mf_buf_slice(&a), &err), MF_E_DENIED);
 	assert_string_equal(err.msg, "key file: sealed with a passphrase, but a raw key was given");

@@ -141,6 +141,11 @@ test_read_write(void **state)
 	assert_true(mf_slice_eq_str(mf_buf_slice(&b), "fourth"));
 	assert_int_equal(fstatat(dir, "g", &st, 0), 0);
 	assert_int_equal(st.st_mode & 07777, 0640);
+	assert_int_equal(mf_file_write_one(dir, "g", MF_SLICE_LIT("fifth"), 0400, &err), MF_OK);
+	assert_int_equal(mf_dir_sync(dir, &err), MF_OK);
+	assert_int_equal(mf_file_read(dir, "g", &b, &err), MF_OK);
+	assert_true(mf_slice_eq_str(mf_buf_slice(&b), "fifth"));
+	assert_int_equal(mf_dir_sync(-1, &err), MF_E_IO);
 	/* A crashed writer's temporary file, even a link that a thief left, is replaced and not followed. */
 	assert_int_equal(symlinkat("f", dir, ".h.new"), 0);
 	assert_int_equal(mf_file_write(dir, "h", MF_SLICE_LIT("h"), 0600, &err), MF_OK);
