@@ -88,6 +88,7 @@ put_words(Mayfly__Roles__V1__CloudTarget *m, const struct mf_cloud_conf_target *
 	m->revocation_endpoint = text(t->revocation_endpoint);
 	m->introspection_endpoint = text(t->introspection_endpoint);
 	m->issuer = text(t->issuer);
+	m->algorithm = text(t->algorithm);
 	m->service_endpoint = text(t->service_endpoint);
 	m->loopback = t->loopback;
 	m->deny_bytes = (uint32_t)t->deny_bytes;

@@ -83,6 +83,8 @@ struct mf_cloud_job {
 struct mf_token_backend {
 	const char *name; /* in broker.yaml, records and pages */
 	struct mf_backend_caps caps;
+	/* Those of ${caps.levels} that this target can reach. NULL: all of them. */
+	unsigned (*levels)(const Mayfly__Roles__V1__CloudTarget *t);
 	/* Is the target whole? MF_E_INVALID names the key and the cure. */
 	enum mf_status (*check)(const Mayfly__Roles__V1__CloudTarget *t, struct mf_err *err);
 	/*
@@ -103,6 +105,12 @@ struct mf_token_backend {
 	void (*probe_result)(const struct mf_cloud_op *op, Mayfly__Roles__V1__CloudProbeResult *to);
 	void (*free)(struct mf_cloud_op *op); /* wipes; NULL is a no-op */
 };
+
+static inline unsigned
+mf_token_backend_levels(const struct mf_token_backend *b, const Mayfly__Roles__V1__CloudTarget *t)
+{
+	return b->levels == NULL ? b->caps.levels : b->levels(t);
+}
 
 extern const struct mf_token_backend mf_backend_aws_sts, mf_backend_oauth;
 extern const struct mf_token_backend *const mf_token_backends[]; /* NULL-terminated */

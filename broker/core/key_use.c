@@ -5,7 +5,7 @@ static const struct mf_key_use uses[] = {
 	{ MF_KEY_USE_X509, MF_KEY_IN_X509, true, NULL },
 	{ MF_KEY_USE_JWT_ES256, MF_KEY_IN_JWT, true, "ES256" },
 	{ MF_KEY_USE_JWT_RS256, MF_KEY_IN_JWT, true, "RS256" },
-	{ "jwt-assertion-es256", MF_KEY_IN_OIDC, true, "ES256" },
+	{ MF_KEY_USE_ASSERTION_ES256, MF_KEY_IN_OIDC, true, "ES256" },
 	{ MF_KEY_USE_ASSERTION_RS256, MF_KEY_IN_OIDC, true, "RS256" },
 	{ "jwt-selfserve-es256", MF_KEY_IN_NONE, false, "ES256" },
 	{ "jwt-selfserve-rs256", MF_KEY_IN_NONE, false, "RS256" },

@@ -11,6 +11,7 @@
 #define MF_KEY_USE_JWT_RS256 "jwt-svid-rs256"
 #define MF_KEY_USE_ASSERTION_RS256 \
 	"jwt-assertion-rs256" /* what providers are shown, unless they want ES256 */
+#define MF_KEY_USE_ASSERTION_ES256 "jwt-assertion-es256"
 #define MF_KEY_USES 7u
 
 /* Which document makes its public half known. Each has numbers of its own. */

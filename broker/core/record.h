@@ -139,6 +139,8 @@ enum mf_record_str {
 	MF_RS_CLOUD_PRINCIPAL,
 	MF_RS_CLOUD_PROVIDER_SESSION, /* the provider's: access key id, jti */
 	MF_RS_CLOUD_REQUEST_ID,
+	MF_RS_CLOUD_TOKEN_FORMAT, /* "opaque"; "jwt": who verifies it by itself hears of no revocation */
+	MF_RS_CLOUD_PROBE, /* what the provider says of a revoked token: "inactive"; "unknown": it did not say */
 	MF_RS_COUNT
 };
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define L1 (1u << 1)
 #define L2 (1u << 2)
 
 /* Ends that somebody ordered: they deny, whatever the grant's on_end says. */
@@ -79,10 +80,17 @@ is_taken(const struct mf_cloud_cred *c)
 	       (c->state == MF_CLOUD_INTENT && c->ended_us != 0);
 }
 
+/* Not left to expire: by its grant, by a person, or because nobody should ever have had it. */
+static bool
+is_wanted(const struct mf_state *st, const struct mf_cloud_cred *c)
+{
+	return c->deny_on_end || c->orphan || was_asked(st, c);
+}
+
 static bool
 is_denied(const struct mf_state *st, const struct mf_cloud_cred *c, unsigned levels)
 {
-	return (levels & L2) != 0 && (c->deny_on_end || c->orphan || was_asked(st, c));
+	return (levels & L2) != 0 && is_wanted(st, c);
 }
 
 enum mf_take_back
@@ -92,6 +100,8 @@ mf_take_back(const struct mf_state *st, const struct mf_cloud_cred *c, unsigned 
 		return MF_TAKE_NOTHING;
 	if (c->effective <= now_s)
 		return MF_TAKE_WAIT;
+	if ((levels & L1) != 0 && is_wanted(st, c))
+		return MF_TAKE_SINGLE;
 	return is_denied(st, c, levels) ? MF_TAKE_DENY : MF_TAKE_WAIT;
 }
 

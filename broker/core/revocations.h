@@ -27,10 +27,11 @@ void mf_deny_of(const struct mf_state *st, const struct mf_cloud_cred *c, struct
 
 enum mf_take_back {
 	MF_TAKE_NOTHING, /* it goes on, is completed, or nobody knows yet whether there is one */
+	MF_TAKE_SINGLE,	 /* itself, and nothing else (L1) */
 	MF_TAKE_DENY,	 /* by its tag (L2) */
 	MF_TAKE_WAIT,	 /* nobody can or shall be asked: it ends by itself */
 };
-/* ${levels}: enum mf_revoke_level bits of its backend. */
+/* ${levels}: enum mf_revoke_level bits of its backend; MF_REVOKE_CREDENTIAL only where what that needs is at hand. */
 enum mf_take_back
 mf_take_back(const struct mf_state *st, const struct mf_cloud_cred *c, unsigned levels, int64_t now_s);
 

@@ -197,8 +197,10 @@ struct mf_cloud_cred {
 	char scope_hash[65], token_hash[65];
 	uint32_t epoch, generation;
 	enum mf_cloud_state state;
-	bool orphan;	   /* nobody got it, if there is one: cloud.reconciled */
-	bool handle;	   /* a secret for its revocation is kept sealed */
+	bool orphan; /* nobody got it, if there is one: cloud.reconciled */
+	bool handle; /* a secret for its revocation is kept sealed */
+	bool
+	    by_itself; /* a JWT: who verifies it by itself accepts it until ${exp}, whatever the provider says */
 	bool deny_on_end;  /* the grant's on_end; explicit revocations deny in any case */
 	int64_t exp;	   /* unix seconds: as the provider says, or the latest that it can be */
 	int64_t effective; /* its permissions end then; at most ${exp} */

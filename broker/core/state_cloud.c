@@ -145,6 +145,7 @@ take_outcome(const struct step *a, struct mf_cloud_cred *c)
 	c->effective =
 	    mf_record_has_num(a->r, MF_RN_CLOUD_EFFECTIVE) ? a->r->n[MF_RN_CLOUD_EFFECTIVE] : c->exp;
 	c->handle = a->r->n[MF_RN_CLOUD_HANDLE] != 0;
+	c->by_itself = mf_slice_eq_str(str(a, MF_RS_CLOUD_TOKEN_FORMAT), "jwt");
 	if (!mf_state_copy(c->token_hash, sizeof(c->token_hash), str(a, MF_RS_SHA256)))
 		return broken(a, "a value is too long");
 	MF_TRY(replace(a, &c->principal, MF_RS_CLOUD_PRINCIPAL));
@@ -352,6 +353,7 @@ put_cloud(const struct mf_cloud_cred *c, struct mf_snapshot_out *out)
 	mf_record_set_str(&r, MF_RS_CLOUD_PRINCIPAL, c->principal);
 	mf_record_set_str(&r, MF_RS_CLOUD_PROVIDER_SESSION, c->provider_session);
 	mf_record_set_str(&r, MF_RS_SHA256, c->token_hash);
+	mf_record_set_str(&r, MF_RS_CLOUD_TOKEN_FORMAT, c->by_itself ? "jwt" : "");
 	mf_record_set_str(&r, MF_RS_CAUSE, c->orphan ? "orphan" : "");
 	mf_record_set_str(&r, MF_RS_ON_END, c->deny_on_end ? "deny" : "");
 	mf_record_set_num(&r, MF_RN_EPOCH, c->epoch);

@@ -4,14 +4,12 @@
  */
 #include <stdio.h>
 
-#include "broker/core/key_use.h"
 #include "broker/notary/cloud_work.h"
 #include "codec/assertion.h"
 
 #define UNAVAILABLE MAYFLY__AGENT__V1__REFUSAL_CODE__REFUSAL_UNAVAILABLE
 #define INVALID MAYFLY__AGENT__V1__REFUSAL_CODE__REFUSAL_INVALID
 #define ENDED MAYFLY__AGENT__V1__REFUSAL_CODE__REFUSAL_ENDED
-#define KEY_USE "jwt-assertion-rs256"
 #define TICKETS (UINT64_C(1) << 61)
 #define PER_TARGET_MAX 4096u /* with the courier, or on the way there */
 #define LIVE_MAX 64u	     /* of one lease that have not expired */
@@ -122,6 +120,7 @@ static void
 work_free(struct cloud_work *w)
 {
 	mf_buf_fini(&w->scope);
+	mf_cloud_result_free(w->res);
 	free(w->role);
 	free(w->session);
 	free(w);
@@ -473,15 +472,19 @@ mf_engine_cloud_go(struct mf_engine *e, struct mf_now now, uint64_t id)
 	struct cloud_work *w = mf_cloud_work(e, id);
 	if (w == NULL || !go_on(e, now, w))
 		return;
-	const struct mf_key *k = mf_state_active_key(e->state, KEY_USE);
-	struct mf_jws_key *key = k == NULL ? NULL : e->ops->assertion_key(e->ctx, k->id);
 	const Mayfly__Roles__V1__CloudTarget *t = mf_cloud_target(e, w->target);
+	const char *use = mf_cloud_key_use(t);
+	const struct mf_key *k = mf_state_active_key(e->state, use);
+	struct mf_jws_key *key = k == NULL ? NULL : e->ops->assertion_key(e->ctx, k->id);
 	const struct mf_token_backend *b = e->ops->backend(e->ctx, t->backend);
 	if (key == NULL || b == NULL) {
 		mf_jws_key_free(key);
-		give_up(e, now, w, "issuer", UNAVAILABLE,
-		    "the broker has no key for assertions: 'mayfly key prepare --use " KEY_USE
-		    "' and 'mayfly key activate' one");
+		char why[160];
+		(void)snprintf(why, sizeof(why),
+		    "the broker has no key for assertions: 'mayfly key prepare --use %s' and 'mayfly key "
+		    "activate' one",
+		    use);
+		give_up(e, now, w, "issuer", UNAVAILABLE, why);
 		return;
 	}
 	struct mf_assertion_request *a = new_assertion(e, now, w, mf_cloud_lease(e, w), t, b);
@@ -534,7 +537,8 @@ mf_engine_assertion_signed(
 	struct cloud_work *w = mf_cloud_work(e, ticket);
 	if (w == NULL || w->phase != CLOUD_SIGNING || !go_on(e, now, w))
 		return;
-	const struct mf_key *k = mf_state_active_key(e->state, KEY_USE);
+	const struct mf_key *k =
+	    mf_state_active_key(e->state, mf_cloud_key_use(mf_cloud_target(e, w->target)));
 	if (token.n == 0)
 		give_up(e, now, w, "transient", UNAVAILABLE, "the assertion could not be made: try again");
 	else if (k == NULL || strcmp(k->id, w->kid) != 0)

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "broker/core/key_use.h"
 #include "broker/core/request_facts.h"
 
 #define SCOPE_BYTES 8192u
@@ -17,6 +18,12 @@ mf_cloud_target(const struct mf_engine *e, const char *name)
 		if (strcmp(e->cloud.conf->targets[i]->name, name) == 0)
 			return e->cloud.conf->targets[i];
 	return NULL;
+}
+
+const char *
+mf_cloud_key_use(const Mayfly__Roles__V1__CloudTarget *t)
+{
+	return strcmp(t->algorithm, "ES256") == 0 ? MF_KEY_USE_ASSERTION_ES256 : MF_KEY_USE_ASSERTION_RS256;
 }
 
 void
@@ -65,7 +72,9 @@ set_lifetime(int64_t now_s, const struct mf_lease *l, struct cloud_plan *p, char
 	bool exact = caps->ttl_settable && surely >= (int64_t)caps->ttl_min_s;
 	if (caps->bomb && (!exact || expire))
 		p->not_after = now_s + (expire ? least(life, (int64_t)(g->max_residual_ms / 1000)) : life);
-	p->may_outlive = p->not_after != 0 || (caps->levels & MF_REVOKE_CREDENTIAL) != 0 || g->allow_overhang;
+	p->may_outlive = p->not_after != 0 ||
+			 (mf_token_backend_levels(p->backend, p->target) & MF_REVOKE_CREDENTIAL) != 0 ||
+			 g->allow_overhang;
 	if (!exact && !p->may_outlive) {
 		return no(why, CLOUD_DENIED,
 		    "tokens of target %s live for at least %u s and this one may for %lld s only; the target "

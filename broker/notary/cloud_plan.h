@@ -30,6 +30,8 @@ enum cloud_no mf_cloud_plan(struct mf_engine *e, struct mf_now now, const struct
     const char *grant, struct cloud_plan *ret_p, char ret_why[MF_POLICY_REASON_MAX]);
 void mf_cloud_plan_fini(struct cloud_plan *p);
 const Mayfly__Roles__V1__CloudTarget *mf_cloud_target(const struct mf_engine *e, const char *name);
+/* What signs assertions for ${t}. */
+const char *mf_cloud_key_use(const Mayfly__Roles__V1__CloudTarget *t);
 /* The value of mayfly-lease: instance and epoch. */
 #define MF_CLOUD_LEASE_TAG (MF_STATE_ID_MAX + 12)
 #endif

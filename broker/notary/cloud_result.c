@@ -12,6 +12,7 @@
 #define ENDED MAYFLY__AGENT__V1__REFUSAL_CODE__REFUSAL_ENDED
 #define TOKEN_BYTES (64u * 1024u)
 #define TEXT_BYTES 2048u
+#define KEEP_MS 30000u /* of a disk that hangs: then the token is taken back */
 
 /* A text of the courier's, for a record: whole and plain, or not at all. */
 static const char *
@@ -111,16 +112,44 @@ unpack(const Mayfly__Roles__V1__MintResult *res, const char *kind)
 	return NULL;
 }
 
+void
+mf_cloud_result_free(Mayfly__Roles__V1__MintResult *res)
+{
+	if (res == NULL)
+		return;
+	mf_wipe(res->token.data, res->token.len);
+	mf_wipe(res->handle.data, res->handle.len);
+	mayfly__roles__v1__mint_result__free_unpacked(res, NULL);
+}
+
+static Mayfly__Roles__V1__MintResult *
+copy_result(const Mayfly__Roles__V1__MintResult *res)
+{
+	size_t n = mayfly__roles__v1__mint_result__get_packed_size(res);
+	uint8_t *b = malloc(n + 1);
+	if (b == NULL)
+		return NULL;
+	(void)mayfly__roles__v1__mint_result__pack(res, b);
+	Mayfly__Roles__V1__MintResult *copy = mayfly__roles__v1__mint_result__unpack(NULL, n, b);
+	mf_wipe(b, n);
+	free(b);
+	return copy;
+}
+
 static void
 set_known(struct mf_record *r, const Mayfly__Roles__V1__MintResult *res)
 {
 	mf_record_set_str(r, MF_RS_CLOUD_PRINCIPAL, plain(res->principal));
 	mf_record_set_str(r, MF_RS_CLOUD_PROVIDER_SESSION, plain(res->provider_session));
+	mf_record_set_str(r, MF_RS_CLOUD_TOKEN_FORMAT,
+	    strcmp(res->token_format, "jwt") == 0      ? "jwt"
+	    : strcmp(res->token_format, "opaque") == 0 ? "opaque"
+						       : "");
 }
 
 void
 mf_cloud_reconcile(struct mf_engine *e, struct mf_now now, const struct mf_cloud_cred *c, const char *cause,
-    const Mayfly__Roles__V1__MintResult *res)
+    const Mayfly__Roles__V1__MintResult *res, bool handle)
 {
 	char cred[MF_STATE_ID_MAX], lease[MF_STATE_ID_MAX], job[MF_STATE_ID_MAX], hash[65] = "";
 	struct mf_record r = { .type = MF_REC_CLOUD_RECONCILED };
@@ -135,6 +164,10 @@ mf_cloud_reconcile(struct mf_engine *e, struct mf_now now, const struct mf_cloud
 	if (res != NULL && res->minted && res->expires > exp && res->expires < exp + INT64_C(86400) * 366)
 		exp = res->expires;
 	mf_record_set_num(&r, MF_RN_EXP, exp);
+	if (handle)
+		mf_record_set_num(&r, MF_RN_CLOUD_HANDLE, 1);
+	else if (res != NULL && res->minted && res->handle.len > 0)
+		mf_cloud_spare(e, cred, mf_slice(res->handle.data, res->handle.len));
 	if (res != NULL && res->minted) {
 		Mayfly__Roles__V1__CloudToken *t =
 		    unpack(res, res->token.len > 0 && strcmp(c->backend, "oauth") == 0 ? "bearer" : "aws");
@@ -153,7 +186,7 @@ reconcile(struct mf_engine *e, struct mf_now now, const struct cloud_work *w, co
 {
 	const struct mf_cloud_cred *c = mf_state_cloud(e->state, mf_slice_str(w->cred));
 	if (c != NULL && c->state == MF_CLOUD_INTENT)
-		mf_cloud_reconcile(e, now, c, cause, res);
+		mf_cloud_reconcile(e, now, c, cause, res, w->kept);
 }
 
 /* ---- a refusal of the provider ---- */
@@ -197,6 +230,8 @@ record_issued(struct mf_engine *e, struct mf_now now, const struct cloud_work *w
 	mf_record_set_str(&r, MF_RS_SHA256, hash);
 	mf_record_set_num(&r, MF_RN_EXP, res->expires);
 	mf_record_set_num(&r, MF_RN_CLOUD_EFFECTIVE, effective);
+	if (w->kept)
+		mf_record_set_num(&r, MF_RN_CLOUD_HANDLE, 1);
 	e->count.issued++;
 	return mf_engine_record(e, now, &r);
 }
@@ -263,14 +298,17 @@ trouble(struct mf_engine *e, struct mf_now now, const struct cloud_work *w, cons
 	return still_decided(e, now, w, l) ? NULL : "policy";
 }
 
+/* ${cause} not NULL: nobody gets it, whatever else is so. */
 static void
-minted(struct mf_engine *e, struct mf_now now, struct cloud_work *w, const Mayfly__Roles__V1__MintResult *res)
+judge(struct mf_engine *e, struct mf_now now, struct cloud_work *w, const Mayfly__Roles__V1__MintResult *res,
+    const char *cause)
 {
 	const struct mf_lease *l = mf_cloud_lease(e, w);
 	Mayfly__Roles__V1__CloudToken *t = unpack(res, w->kind);
-	const char *cause = trouble(e, now, w, l, res, t);
 	uint64_t index = UINT64_MAX;
 	int64_t effective = w->not_after != 0 && w->not_after < res->expires ? w->not_after : res->expires;
+	if (cause == NULL)
+		cause = trouble(e, now, w, l, res, t);
 	if (cause == NULL) {
 		index = record_issued(e, now, w, l, res, t, effective);
 		cause = index == UINT64_MAX ? "not_recorded" : NULL;
@@ -286,7 +324,59 @@ minted(struct mf_engine *e, struct mf_now now, struct cloud_work *w, const Mayfl
 	    gone ? "it ended while the cloud token was being made"
 	    : strcmp(cause, "bug") == 0
 		? "the cloud target gave something else than was asked for: it was taken back"
+	    : strcmp(cause, "no_handle") == 0
+		? "the broker could not keep what the token's revocation will need: it was taken back"
 		: "what is allowed changed while the cloud token was being made: ask again");
+}
+
+/* Can a single token of its target be ended, and does that need a handle? */
+static bool
+wants_handle(const struct mf_engine *e, const struct cloud_work *w)
+{
+	const Mayfly__Roles__V1__CloudTarget *t = mf_cloud_target(e, w->target);
+	const struct mf_token_backend *b = t == NULL ? NULL : e->ops->backend(e->ctx, t->backend);
+	return b != NULL && b->caps.needs_handle && e->ops->keep_handle != NULL &&
+	       (mf_token_backend_levels(b, t) & MF_REVOKE_CREDENTIAL) != 0;
+}
+
+static void
+minted(struct mf_engine *e, struct mf_now now, struct cloud_work *w, const Mayfly__Roles__V1__MintResult *res)
+{
+	bool wants = wants_handle(e, w);
+	if (!wants || res->handle.len == 0) {
+		judge(e, now, w, res, wants ? "bug" : NULL);
+		mf_cloud_drop(e, w);
+		return;
+	}
+	/* Whoever gets it, or nobody: first it can be taken back. */
+	int64_t until = res->expires > w->exp ? res->expires : w->exp;
+	w->res = copy_result(res);
+	if (w->res == NULL ||
+	    !e->ops->keep_handle(e->ctx, w->cred, mf_slice(res->handle.data, res->handle.len), until)) {
+		judge(e, now, w, res, "no_handle");
+		mf_cloud_drop(e, w);
+		return;
+	}
+	w->phase = CLOUD_KEEPING;
+	w->due_ms = now.mono_ms + KEEP_MS;
+}
+
+void
+mf_engine_handle_kept(struct mf_engine *e, struct mf_now now, const char *cred, const char *why)
+{
+	struct cloud_work *w, *next;
+	HASH_ITER(hh, e->cloud.works, w, next)
+	{
+		if (w->phase != CLOUD_KEEPING || strcmp(w->cred, cred) != 0)
+			continue;
+		w->kept = why == NULL;
+		judge(e, now, w, w->res, why == NULL ? NULL : "no_handle");
+		mf_cloud_drop(e, w);
+		return;
+	}
+	/* Too late: it is on record that there is none. */
+	if (why == NULL && e->ops->drop_handle != NULL)
+		e->ops->drop_handle(e->ctx, cred);
 }
 
 void
@@ -300,10 +390,11 @@ mf_engine_minted(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1
 			    e->ctx, "courier.unasked", "a result that nobody waits for was dropped");
 		return;
 	}
-	if (res->minted)
+	if (res->minted) {
 		minted(e, now, w, res);
-	else
-		refused(e, now, w, res);
+		return;
+	}
+	refused(e, now, w, res);
 	mf_cloud_drop(e, w);
 }
 
@@ -312,7 +403,9 @@ mf_engine_minted(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1
 static void
 lost(struct mf_engine *e, struct mf_now now, struct cloud_work *w, const char *why)
 {
-	if (w->phase == CLOUD_SENT)
+	if (w->phase == CLOUD_KEEPING)
+		reconcile(e, now, w, "no_handle", w->res);
+	else if (w->phase == CLOUD_SENT)
 		reconcile(e, now, w, "unknown", NULL);
 	else
 		mf_cloud_failed(e, now, w, "transient", NULL);
@@ -336,7 +429,9 @@ mf_engine_cloud_tick(struct mf_engine *e, struct mf_now now)
 	struct cloud_work *w, *next;
 	HASH_ITER(hh, e->cloud.works, w, next)
 	if (w->phase != CLOUD_RECORDING && now.mono_ms >= w->due_ms)
-		lost(e, now, w, "the cloud did not answer in time: try again");
+		lost(e, now, w,
+		    w->phase == CLOUD_KEEPING ? "the broker's disk did not answer in time: try again"
+					      : "the cloud did not answer in time: try again");
 }
 
 /* An intent without outcome: whoever was asked may have given a token, and nobody holds it. */
@@ -347,7 +442,8 @@ mf_engine_cloud_start(struct mf_engine *e, struct mf_now now)
 	{
 		const struct mf_cloud_cred *c = MF_LIST_ITEM(p, struct mf_cloud_cred, at);
 		if (c->state == MF_CLOUD_INTENT)
-			mf_cloud_reconcile(e, now, c, "restart", NULL);
+			mf_cloud_reconcile(e, now, c, "restart", NULL,
+			    e->ops->has_handle != NULL && e->ops->has_handle(e->ctx, c->id));
 	}
 	e->cloud.look = true; /* what an earlier life did not finish */
 }

@@ -8,19 +8,13 @@
 #include <stdlib.h>
 
 #include "broker/core/revocations.h"
-#include "broker/notary/cloud_plan.h"
+#include "broker/notary/cloud_back.h"
 #include "codec/assertion.h"
 
 #define DENIES_MAX 300u	  /* of one request, which is one role message */
 #define COVERED_MAX 4096u /* completed by one answer; what is left is due again */
 #define RECORD_CREDS 32u
-#define TIMEOUT_MS 20000u /* of the provider's part */
-#define SILENCE_MS 60000u /* nothing was heard of it: once more */
-#define RETRY_MIN_MS 1000u
-#define RETRY_MAX_MS 60000u
 #define LOOK_MS 5000u /* for what is dead by itself meanwhile */
-#define KEY_USE "jwt-assertion-rs256"
-#define TICKETS (UINT64_C(1) << 62) /* of assertions: apart from those of cloud_mint.c */
 
 enum errand_phase { ERRAND_IDLE, ERRAND_DUE, ERRAND_SIGNING, ERRAND_ASKED };
 
@@ -52,6 +46,7 @@ errand_free(struct errand *x)
 void
 mf_engine_revoke_fini(struct mf_engine *e)
 {
+	mf_cloud_single_fini(e);
 	free(e->cloud.touched);
 	MF_LIST_EACH(p, &e->cloud.errands)
 	{
@@ -60,41 +55,59 @@ mf_engine_revoke_fini(struct mf_engine *e)
 	}
 }
 
-static const struct mf_token_backend *
-backend_of(const struct mf_engine *e, const char *name)
+const struct mf_token_backend *
+mf_cloud_backend(const struct mf_engine *e, const char *name)
 {
 	return e->ops->backend == NULL ? NULL : e->ops->backend(e->ctx, name);
 }
 
+/* Where nobody is configured to ask any more, or what that needs is not at hand, it ends by itself. */
 static unsigned
 levels_of(const struct mf_engine *e, const struct mf_cloud_cred *c)
 {
-	const struct mf_token_backend *b = backend_of(e, c->backend);
-	/* Where nobody is configured to ask any more, it ends by itself. */
-	return b == NULL || mf_cloud_target(e, c->target) == NULL ? 0 : b->caps.levels;
+	const struct mf_token_backend *b = mf_cloud_backend(e, c->backend);
+	const Mayfly__Roles__V1__CloudTarget *t = mf_cloud_target(e, c->target);
+	unsigned levels = b == NULL || t == NULL ? 0 : mf_token_backend_levels(b, t);
+	if (b != NULL && b->caps.needs_handle && !c->handle && !mf_cloud_spare_has(e, c->id))
+		levels &= ~(unsigned)MF_REVOKE_CREDENTIAL;
+	return levels;
 }
 
 /* ---- records ---- */
 
-static void
-complete(
-    struct mf_engine *e, struct mf_now now, const struct mf_cloud_cred *c, uint32_t level, int64_t dead_at)
+void
+mf_cloud_complete(
+    struct mf_engine *e, struct mf_now now, const struct mf_cloud_cred *c, const struct cloud_end *end)
 {
 	struct mf_record r = { .type = MF_REC_REVOKE_COMPLETED };
 	char id[MF_STATE_ID_MAX], lease[MF_STATE_ID_MAX], job[MF_STATE_ID_MAX];
+	bool handle = c->handle;
 	memcpy(id, c->id, sizeof(id));
 	memcpy(lease, c->lease_id, sizeof(lease));
 	memcpy(job, c->job_id, sizeof(job));
 	mf_record_set_str(&r, MF_RS_SERIAL, id);
 	mf_record_set_str(&r, MF_RS_LEASE, lease);
 	mf_record_set_str(&r, MF_RS_JOB_ID, job);
-	mf_record_set_num(&r, MF_RN_CLOUD_LEVEL, level);
-	mf_record_set_num(&r, MF_RN_CLOUD_DEAD_AT, dead_at < c->effective ? dead_at : c->effective);
-	(void)mf_engine_record(e, now, &r);
+	mf_record_set_str(&r, MF_RS_CLOUD_PROBE, end->probe == NULL ? "" : end->probe);
+	mf_record_set_str(&r, MF_RS_CLOUD_REQUEST_ID, end->request_id == NULL ? "" : end->request_id);
+	mf_record_set_num(&r, MF_RN_CLOUD_LEVEL, end->level);
+	mf_record_set_num(&r, MF_RN_CLOUD_DEAD_AT, end->dead_at < c->effective ? end->dead_at : c->effective);
+	uint64_t index = mf_engine_record(e, now, &r);
+	mf_cloud_spare_forget(e, id);
+	struct release *gone = handle ? mf_release_bytes(e, now, REL_HANDLE, index, mf_slice(NULL, 0)) : NULL;
+	if (gone != NULL)
+		memcpy(gone->lease, id, sizeof(gone->lease));
 }
 
-static const char *
-plain(const char *s)
+static void
+complete(
+    struct mf_engine *e, struct mf_now now, const struct mf_cloud_cred *c, uint32_t level, int64_t dead_at)
+{
+	mf_cloud_complete(e, now, c, &(const struct cloud_end) { .level = level, .dead_at = dead_at });
+}
+
+const char *
+mf_cloud_plain(const char *s)
 {
 	return s != NULL && strlen(s) <= 512 && mf_engine_plain(s) ? s : "";
 }
@@ -114,7 +127,7 @@ record_answer(struct mf_engine *e, struct mf_now now, const struct errand *x,
 	r.creds = creds;
 	mf_record_set_str(&r, MF_RS_CLOUD_TARGET, x->target);
 	mf_record_set_str(&r, MF_RS_CLOUD_ROLE, x->role);
-	mf_record_set_str(&r, MF_RS_CLOUD_REQUEST_ID, plain(res->provider_request_id));
+	mf_record_set_str(&r, MF_RS_CLOUD_REQUEST_ID, mf_cloud_plain(res->provider_request_id));
 	mf_record_set_num(&r, MF_RN_CLOUD_LEVEL, level);
 	(void)mf_engine_record(e, now, &r);
 }
@@ -137,7 +150,7 @@ errand_of(struct mf_engine *e, const struct mf_cloud_cred *c)
 	x->role = strdup(c->role);
 	x->backend = strdup(c->backend);
 	x->covered = calloc(COVERED_MAX, sizeof(*x->covered));
-	x->wait_ms = RETRY_MIN_MS;
+	x->wait_ms = CLOUD_BACK_RETRY_MIN_MS;
 	if (x->target == NULL || x->role == NULL || x->backend == NULL || x->covered == NULL) {
 		errand_free(x);
 		return NULL;
@@ -164,9 +177,9 @@ retry(struct mf_engine *e, struct mf_now now, struct errand *x, uint32_t after_m
 	x->phase = ERRAND_DUE;
 	x->more = false;
 	/* Whoever names a longer time does not put off what has ended for longer than that. */
-	after_ms = after_ms < RETRY_MAX_MS ? after_ms : RETRY_MAX_MS;
+	after_ms = after_ms < CLOUD_BACK_RETRY_MAX_MS ? after_ms : CLOUD_BACK_RETRY_MAX_MS;
 	x->due_ms = now.mono_ms + (after_ms > x->wait_ms ? after_ms : x->wait_ms);
-	x->wait_ms = x->wait_ms * 2 > RETRY_MAX_MS ? RETRY_MAX_MS : x->wait_ms * 2;
+	x->wait_ms = x->wait_ms * 2 > CLOUD_BACK_RETRY_MAX_MS ? CLOUD_BACK_RETRY_MAX_MS : x->wait_ms * 2;
 	(void)snprintf(text, sizeof(text), "%s: taking back is tried again: %.500s", x->target, why);
 	e->ops->event(e->ctx, "cloud.revoke_retry", text);
 }
@@ -228,17 +241,18 @@ static void
 begin(struct mf_engine *e, struct mf_now now, struct errand *x)
 {
 	const Mayfly__Roles__V1__CloudTarget *t = mf_cloud_target(e, x->target);
-	const struct mf_token_backend *b = backend_of(e, x->backend);
-	const struct mf_key *k = mf_state_active_key(e->state, KEY_USE);
+	const struct mf_token_backend *b = mf_cloud_backend(e, x->backend);
+	const struct mf_key *k = t == NULL ? NULL : mf_state_active_key(e->state, mf_cloud_key_use(t));
 	choose(e, now, x);
 	if (x->covered_n == 0) {
 		x->phase = ERRAND_IDLE;
 		return;
 	}
 	struct mf_jws_key *key = k == NULL ? NULL : e->ops->assertion_key(e->ctx, k->id);
-	struct mf_assertion_request *a = t == NULL || b == NULL || key == NULL
-					     ? NULL
-					     : new_assertion(e, now, TICKETS + ++e->next_work, t, b);
+	struct mf_assertion_request *a =
+	    t == NULL || b == NULL || key == NULL
+		? NULL
+		: new_assertion(e, now, CLOUD_DENY_TICKETS + ++e->next_work, t, b);
 	if (a == NULL) {
 		mf_jws_key_free(key);
 		retry(e, now, x, 0, key == NULL ? "there is no key for assertions" : "out of memory");
@@ -248,7 +262,7 @@ begin(struct mf_engine *e, struct mf_now now, struct errand *x)
 	x->id = a->ticket;
 	x->phase = ERRAND_SIGNING;
 	x->more = false;
-	x->due_ms = now.mono_ms + SILENCE_MS;
+	x->due_ms = now.mono_ms + CLOUD_BACK_SILENCE_MS;
 	e->ops->sign_assertion(e->ctx, a);
 }
 
@@ -289,7 +303,7 @@ static void
 fill_denies(struct mf_engine *e, struct mf_now now, struct errand *x, struct asking *k,
     Mayfly__Roles__V1__CloudRevokeRequest *q)
 {
-	const struct mf_token_backend *b = backend_of(e, x->backend);
+	const struct mf_token_backend *b = mf_cloud_backend(e, x->backend);
 	size_t n = mf_denies(e->state, x->target, x->role, b == NULL ? 0 : b->caps.levels,
 	    now.wall_us / 1000000, k->v, DENIES_MAX);
 	x->cut = n > DENIES_MAX;
@@ -330,10 +344,10 @@ ask(struct mf_engine *e, struct mf_now now, struct errand *x, struct mf_slice to
 	q.assertion.len = token.n;
 	q.client_assertion.data = (uint8_t *)(uintptr_t)client.p;
 	q.client_assertion.len = client.n;
-	q.timeout_ms = TIMEOUT_MS;
+	q.timeout_ms = CLOUD_BACK_TIMEOUT_MS;
 	q.whole = true; /* one broker for each role: entries leave with the last token that they meet */
 	x->phase = ERRAND_ASKED;
-	x->due_ms = now.mono_ms + SILENCE_MS;
+	x->due_ms = now.mono_ms + CLOUD_BACK_SILENCE_MS;
 	if (e->ops->revoke == NULL || !e->ops->revoke(e->ctx, &q))
 		retry(
 		    e, now, x, 0, "the courier, which speaks to clouds, is not there or has too much to do");
@@ -356,8 +370,12 @@ bool
 mf_engine_revoke_asserted(
     struct mf_engine *e, struct mf_now now, uint64_t ticket, struct mf_slice token, struct mf_slice client)
 {
-	if (ticket < TICKETS)
+	if (ticket < CLOUD_DENY_TICKETS)
 		return false;
+	if (ticket >= CLOUD_SINGLE_TICKETS) {
+		mf_cloud_single_asserted(e, now, ticket, token);
+		return true;
+	}
 	struct errand *x = by_id(e, ticket, ERRAND_SIGNING);
 	if (x != NULL && token.n > 0)
 		ask(e, now, x, token, client);
@@ -385,7 +403,7 @@ say_pushed_out(struct mf_engine *e, struct mf_now now, const struct errand *x,
     const Mayfly__Roles__V1__CloudRevokeResult *res)
 {
 	struct asking *k = !x->cut && !res->overflow ? NULL : calloc(1, sizeof(*k));
-	const struct mf_token_backend *b = backend_of(e, x->backend);
+	const struct mf_token_backend *b = mf_cloud_backend(e, x->backend);
 	if (k == NULL || b == NULL) {
 		free(k);
 		return;
@@ -428,7 +446,7 @@ confirmed(
 		else
 			complete(e, now, c, 0, c->effective); /* no room: it expires */
 	}
-	x->wait_ms = RETRY_MIN_MS;
+	x->wait_ms = CLOUD_BACK_RETRY_MIN_MS;
 	x->phase = ERRAND_IDLE;
 	if (x->more || x->covered_n == COVERED_MAX)
 		want(x, now); /* what ended meanwhile, and what did not fit */
@@ -439,6 +457,11 @@ void
 mf_engine_revoked(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__CloudRevokeResult *res)
 {
 	struct errand *x = by_id(e, res->revoke_id, ERRAND_ASKED);
+	if (res->revoke_id >= CLOUD_SINGLE_TICKETS) {
+		mf_cloud_single_revoked(e, now, res);
+		mf_engine_revoke_run(e, now);
+		return;
+	}
 	if (x == NULL) {
 		if (e->cloud.unasked++ == 0)
 			e->ops->event(
@@ -448,7 +471,7 @@ mf_engine_revoked(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V
 	if (res->confirmed)
 		confirmed(e, now, x, res);
 	else
-		retry(e, now, x, res->retry_after_ms, plain(res->reason));
+		retry(e, now, x, res->retry_after_ms, mf_cloud_plain(res->reason));
 	mf_engine_revoke_run(e, now);
 }
 
@@ -461,6 +484,7 @@ mf_engine_revoke_courier_gone(struct mf_engine *e, struct mf_now now)
 		if (x->phase == ERRAND_ASKED)
 			retry(e, now, x, 0, "the courier died while it asked");
 	}
+	mf_cloud_single_courier_gone(e, now);
 }
 
 void
@@ -472,8 +496,9 @@ mf_engine_courier_here(struct mf_engine *e, struct mf_now now)
 		if (x->phase != ERRAND_DUE)
 			continue;
 		x->due_ms = now.mono_ms;
-		x->wait_ms = RETRY_MIN_MS;
+		x->wait_ms = CLOUD_BACK_RETRY_MIN_MS;
 	}
+	mf_cloud_single_courier_here(e, now);
 	mf_engine_revoke_run(e, now);
 }
 
@@ -489,6 +514,10 @@ consider(struct mf_engine *e, struct mf_now now, const struct mf_cloud_cred *c)
 		break;
 	case MF_TAKE_WAIT: /* said at once: it works until then */
 		complete(e, now, c, 0, c->effective);
+		break;
+	case MF_TAKE_SINGLE:
+		e->cloud.waiting = true;
+		mf_cloud_single_want(e, now, c);
 		break;
 	case MF_TAKE_DENY:
 		e->cloud.waiting = true; /* it may be dead by itself before anybody confirms */
@@ -541,6 +570,7 @@ mf_engine_revoke_run(struct mf_engine *e, struct mf_now now)
 		else if ((x->phase == ERRAND_SIGNING || x->phase == ERRAND_ASKED) && now.mono_ms >= x->due_ms)
 			retry(e, now, x, 0, "nobody answered");
 	}
+	mf_cloud_single_run(e, now);
 }
 
 static void

@@ -108,6 +108,10 @@ take(struct mf_courier_link *l, uint16_t type, const ProtobufCMessage *msg)
 		l->mints->revoked(l->mints_ctx, m);
 		return true;
 	}
+	if (type == MF_MSG_CLOUD_PROBE_RESULT && l->mints != NULL) {
+		l->mints->probed(l->mints_ctx, m);
+		return true;
+	}
 	l->unasked++;
 	MF_LOG(MF_LOG_WARN, "courier.unasked", "a result that nobody waits for was dropped",
 	    mf_ju("type", type));
@@ -199,6 +203,12 @@ bool
 mf_courier_link_revoke(struct mf_courier_link *l, const Mayfly__Roles__V1__CloudRevokeRequest *q)
 {
 	return ask(l, MF_MSG_CLOUD_REVOKE_REQUEST, &q->base);
+}
+
+bool
+mf_courier_link_probe(struct mf_courier_link *l, const Mayfly__Roles__V1__CloudProbeRequest *q)
+{
+	return ask(l, MF_MSG_CLOUD_PROBE_REQUEST, &q->base);
 }
 
 void

@@ -36,6 +36,8 @@ void mf_courier_link_on_fetched(struct mf_courier_link *l,
 bool mf_courier_link_mint(struct mf_courier_link *l, const Mayfly__Roles__V1__MintRequest *q);
 /* Likewise, to take tokens back. */
 bool mf_courier_link_revoke(struct mf_courier_link *l, const Mayfly__Roles__V1__CloudRevokeRequest *q);
+/* Likewise, to hear whether one is dead. */
+bool mf_courier_link_probe(struct mf_courier_link *l, const Mayfly__Roles__V1__CloudProbeRequest *q);
 /*
  * Who hears of tokens, that a courier is there, and that it is gone with what it was asked. Whether it was asked for is his to
  * know.
@@ -44,6 +46,7 @@ struct mf_courier_mints {
 	void (*here)(void *ctx);
 	void (*minted)(void *ctx, const Mayfly__Roles__V1__MintResult *m);
 	void (*revoked)(void *ctx, const Mayfly__Roles__V1__CloudRevokeResult *m);
+	void (*probed)(void *ctx, const Mayfly__Roles__V1__CloudProbeResult *m);
 	void (*gone)(void *ctx);
 };
 /* ${ops} outlives the link. */

@@ -33,6 +33,7 @@ mf_engine_new(const struct mf_engine_conf *conf, const struct mf_engine_ops *ops
 	e->ctx = ctx;
 	mf_list_init(&e->releases);
 	mf_list_init(&e->cloud.errands);
+	mf_list_init(&e->cloud.mouths);
 	mf_list_init(&e->proving);
 	e->trust_domain = strdup(conf->trust_domain);
 	e->broker_id = strdup(conf->broker_id);

@@ -122,6 +122,17 @@ struct mf_engine_ops {
 	bool (*mint)(void *ctx, const Mayfly__Roles__V1__MintRequest *req);
 	/* Likewise; answered by mf_engine_revoked. */
 	bool (*revoke)(void *ctx, const Mayfly__Roles__V1__CloudRevokeRequest *req);
+	/* Likewise; answered by mf_engine_probed. NULL: providers are not asked whether a token is dead. */
+	bool (*probe)(void *ctx, const Mayfly__Roles__V1__CloudProbeRequest *req);
+	/*
+	 * Keep on disk what the revocation of ${cred} needs, until ${until} (unix seconds); answered by mf_engine_handle_kept. False: it
+	 * is not. NULL: nothing is kept, and such tokens expire.
+	 */
+	bool (*keep_handle)(void *ctx, const char *cred, struct mf_slice secret, int64_t until);
+	/* Read it; answered by mf_engine_handle_opened. False: it cannot be asked for now. */
+	bool (*open_handle)(void *ctx, const char *cred);
+	void (*drop_handle)(void *ctx, const char *cred); /* none there: nothing */
+	bool (*has_handle)(void *ctx, const char *cred);
 	/* The backend of that name; NULL: there is none. */
 	const struct mf_token_backend *(*backend)(void *ctx, const char *name);
 	/* Append to the log; answered by mf_engine_durable. Indices are contiguous. ${record} is copied. */
@@ -249,6 +260,14 @@ void mf_engine_assertion_signed(
 void mf_engine_minted(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__MintResult *res);
 void
 mf_engine_revoked(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__CloudRevokeResult *res);
+void mf_engine_probed(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__CloudProbeResult *res);
+/* ${why} NULL: the handle of ${cred} is on disk, and its name, too. */
+void mf_engine_handle_kept(struct mf_engine *e, struct mf_now now, const char *cred, const char *why);
+/*
+ * MF_OK: ${secret}, valid during the call. MF_E_IO, MF_E_NOMEM, MF_E_EXHAUSTED: not now. Anything else: there is none that opens.
+ */
+void mf_engine_handle_opened(
+    struct mf_engine *e, struct mf_now now, const char *cred, enum mf_status s, struct mf_slice secret);
 /* A courier is there, perhaps a new one: what waits to be taken back is asked for now, however often it failed before. */
 void mf_engine_courier_here(struct mf_engine *e, struct mf_now now);
 /* Its link is gone: nobody knows what became of what it was asked. */

@@ -114,10 +114,15 @@ struct vouched {
 
 /* Cloud tokens: the configuration, and what is being minted (cloud_mint.c). */
 struct cloud_work;
+struct single;
+struct spare;
 struct cloud_room {
 	Mayfly__Roles__V1__CloudConf *conf; /* NULL: none */
 	struct cloud_work *works;
 	struct mf_list errands;		  /* cloud_revoke.c: one for each target and role */
+	struct mf_list mouths;		  /* cloud_single.c: one for each target */
+	struct single *singles;		  /* likewise: by credential */
+	struct spare *spares;		  /* likewise: handles that are on no disk */
 	char (*touched)[MF_STATE_ID_MAX]; /* tokens that ended since the last run */
 	size_t touched_n, touched_cap;
 	bool look, waiting; /* all must be looked at; something has not been confirmed */
@@ -137,6 +142,7 @@ enum release_kind {
 	REL_JWT_BUNDLE,
 	REL_FORGET,
 	REL_CLOUD,
+	REL_HANDLE, /* the credential named in ${lease} needs its handle no more */
 	REL_OIDC
 };
 struct release {

@@ -43,6 +43,7 @@ read_conf(struct mf_role *role, struct mf_notary_conf *c, struct mf_err *err)
 		.key = mf_role_take_fd(role, MF_UPSTREAM_KEY),
 		.bundle = mf_role_take_fd(role, MF_UPSTREAM_BUNDLE) };
 	c->keys_dirfd = mf_role_fd(role, "keys");
+	c->handles_dirfd = mf_role_fd(role, "handles");
 	c->segment_bytes = mf_role_opt_u64(role, "wal_segment_bytes", SEGMENT_BYTES);
 	c->threads = (size_t)mf_role_opt_u64(role, "signer_threads", 2);
 	c->log_dirfd = mf_role_fd(role, "log");
@@ -59,7 +60,7 @@ read_conf(struct mf_role *role, struct mf_notary_conf *c, struct mf_err *err)
 	c->node_ca_fd = mf_role_fd(role, "node_ca");
 	c->node_attributes = mf_role_opt(role, "node_attributes");
 	if (c->trust_domain == NULL || c->broker_id == NULL || c->address == NULL || c->log_dirfd < 0 ||
-	    c->policy_fd < 0 || c->threads == 0 || c->threads > 256)
+	    c->policy_fd < 0 || c->handles_dirfd < 0 || c->threads == 0 || c->threads > 256)
 		return MF_FAIL(
 		    err, MF_E_INVALID, "started without its options: this is a role of mayfly-broker");
 	if (c->oidc_issuer != NULL &&

@@ -23,6 +23,7 @@
 #define MAX_PENDING 16384u
 #define BACKDATE_S 30u
 #define REMOVAL_TURN_MS 1000u
+#define LINKS 6u /* that the loop waits for, beside the verifiers */
 
 /* ---- what the front says ---- */
 
@@ -373,6 +374,8 @@ start_threads(struct mf_notary *n, struct mf_store_opened *o, struct mf_err *err
 	mf_courier_link_on_fetched(n->courier, issuer_fetched, n);
 	mf_courier_link_on_minted(n->courier, &mf_notary_mints, n);
 	MF_TRY(mf_assertions_new(&n->assertions, err));
+	MF_TRY(mf_handles_new(
+	    n->conf.handles_dirfd, n->conf.broker_id, n->conf.kek, &mf_notary_handles, n, &n->handles, err));
 	return mf_front_link_new(&fc, &n->front, err);
 }
 
@@ -427,6 +430,7 @@ mf_notary_new(const struct mf_notary_conf *conf, struct mf_role *role, struct mf
 	new_boot(boot);
 	mf_engine_start(n->engine, mf_now(), boot);
 	mf_key_files_orphans(n->key_files, mf_engine_state(n->engine));
+	mf_handles_sweep(n->handles, mf_engine_state(n->engine));
 	if (o.truncated_bytes > 0)
 		mf_engine_recovered(n->engine, mf_now(), o.truncated_bytes);
 	mf_removals_each(n->removals, redo, n);
@@ -465,6 +469,7 @@ mf_notary_free(struct mf_notary *n)
 	mf_front_link_free(n->front);
 	mf_courier_link_free(n->courier);
 	mf_assertions_free(n->assertions);
+	mf_handles_free(n->handles);
 	mf_oidc_files_free(n->oidc);
 	mf_engine_free(n->engine);
 	mf_evidence_free(n->evidence);
@@ -526,18 +531,19 @@ mf_notary_run(struct mf_notary *n)
 {
 	push_log(n, true);
 	while (!n->stopping && !n->failed) {
-		struct pollfd p[5 + MF_VERIFIERS_RUN] = {
+		struct pollfd p[LINKS + MF_VERIFIERS_RUN] = {
 			{ mf_role_control_fd(n->role), POLLIN, 0 },
 			{ mf_mailbox_fd(n->commit_box), POLLIN, 0 },
 			{ mf_mailbox_fd(n->crew_box), POLLIN, 0 },
 			{ mf_front_link_fd(n->front), POLLIN, 0 },
 			{ mf_courier_link_fd(n->courier), POLLIN, 0 },
+			{ mf_handles_fd(n->handles), POLLIN, 0 },
 		};
 		if (mf_courier_link_wants_write(n->courier))
 			p[4].events |= POLLOUT;
 		if (mf_front_link_wants_write(n->front))
 			p[3].events |= POLLOUT;
-		(void)poll(p, 5 + mf_evidence_poll(n->evidence, p + 5), TICK_MS);
+		(void)poll(p, LINKS + mf_evidence_poll(n->evidence, p + LINKS), TICK_MS);
 		drain_boxes(n);
 		if (n->failed)
 			break;
@@ -548,6 +554,7 @@ mf_notary_run(struct mf_notary *n)
 		if (p[4].revents != 0 && mf_courier_link_fd(n->courier) == p[4].fd)
 			mf_courier_link_read(n->courier);
 		struct mf_now now = mf_now();
+		mf_handles_turn(n->handles, now);
 		mf_evidence_turn(n->evidence, now);
 		bool tick = now.mono_ms - n->last_tick_ms >= TICK_MS;
 		if (tick) {

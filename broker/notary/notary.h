@@ -18,6 +18,7 @@ struct mf_notary_conf {
 	uint64_t segment_bytes;
 	size_t threads;
 	int log_dirfd, policy_fd, keys_dirfd;	   /* stay the caller's */
+	int handles_dirfd;			   /* likewise */
 	struct mf_kek *kek;			   /* likewise: seals keys that are made later */
 	int cloud_fd;				   /* likewise: a packed CloudConf; -1: none */
 	int foreign_fd;				   /* likewise; -1: none */

@@ -52,6 +52,36 @@ mf_notary_revoke(void *ctx, const Mayfly__Roles__V1__CloudRevokeRequest *q)
 	return mf_courier_link_revoke(((struct mf_notary *)ctx)->courier, q);
 }
 
+bool
+mf_notary_probe(void *ctx, const Mayfly__Roles__V1__CloudProbeRequest *q)
+{
+	return mf_courier_link_probe(((struct mf_notary *)ctx)->courier, q);
+}
+
+bool
+mf_notary_keep_handle(void *ctx, const char *cred, struct mf_slice secret, int64_t until)
+{
+	return mf_handles_keep(((struct mf_notary *)ctx)->handles, cred, secret, until);
+}
+
+bool
+mf_notary_open_handle(void *ctx, const char *cred)
+{
+	return mf_handles_open(((struct mf_notary *)ctx)->handles, cred);
+}
+
+void
+mf_notary_drop_handle(void *ctx, const char *cred)
+{
+	mf_handles_drop(((struct mf_notary *)ctx)->handles, cred);
+}
+
+bool
+mf_notary_has_handle(void *ctx, const char *cred)
+{
+	return mf_handles_has(((struct mf_notary *)ctx)->handles, cred);
+}
+
 const struct mf_token_backend *
 mf_notary_backend(void *ctx, const char *name)
 {
@@ -78,11 +108,32 @@ here(void *ctx)
 }
 
 static void
+probed(void *ctx, const Mayfly__Roles__V1__CloudProbeResult *m)
+{
+	mf_engine_probed(((struct mf_notary *)ctx)->engine, mf_now(), m);
+}
+
+static void
+handle_kept(void *ctx, const char *cred, const struct mf_err *why)
+{
+	mf_engine_handle_kept(
+	    ((struct mf_notary *)ctx)->engine, mf_now(), cred, why == NULL ? NULL : why->msg);
+}
+
+static void
+handle_opened(void *ctx, const char *cred, enum mf_status s, struct mf_slice secret)
+{
+	mf_engine_handle_opened(((struct mf_notary *)ctx)->engine, mf_now(), cred, s, secret);
+}
+
+const struct mf_handles_ops mf_notary_handles = { .kept = handle_kept, .opened = handle_opened };
+
+static void
 gone(void *ctx)
 {
 	mf_engine_courier_gone(((struct mf_notary *)ctx)->engine, mf_now());
 }
 
 const struct mf_courier_mints mf_notary_mints = {
-	.here = here, .minted = minted, .revoked = revoked, .gone = gone
+	.here = here, .minted = minted, .revoked = revoked, .probed = probed, .gone = gone
 };

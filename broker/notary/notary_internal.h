@@ -8,6 +8,7 @@
 #include "broker/notary/crew.h"
 #include "broker/notary/evidence.h"
 #include "broker/notary/front_link.h"
+#include "broker/notary/handles.h"
 #include "broker/notary/key_files.h"
 #include "broker/notary/notary.h"
 #include "broker/notary/oidc_files.h"
@@ -26,6 +27,7 @@ struct mf_notary {
 	struct mf_front_link *front;
 	struct mf_courier_link *courier;
 	struct mf_assertions *assertions;
+	struct mf_handles *handles;
 	struct mf_removals *removals;
 	struct mf_evidence *evidence; /* NULL: nodes join by tokens only */
 	struct mf_sids *sids;

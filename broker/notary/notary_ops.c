@@ -97,8 +97,11 @@ static void
 op_event(void *ctx, const char *event, const char *text)
 {
 	struct mf_notary *n = ctx;
-	bool broken = strcmp(event, "engine.broken") == 0,
-	     alarm = broken || strcmp(event, "node.clone") == 0 || strcmp(event, "oidc.foreign") == 0;
+	static const char *const alarms[] = { "engine.broken", "node.clone", "oidc.foreign",
+		"cloud.still_active", "cloud.handle_lost" };
+	bool broken = strcmp(event, "engine.broken") == 0, alarm = false;
+	for (size_t i = 0; i < MF_COUNT(alarms); i++)
+		alarm = alarm || strcmp(event, alarms[i]) == 0;
 	MF_LOG(alarm ? MF_LOG_ERROR : MF_LOG_INFO, event, text);
 	if (broken) {
 		n->failed = true; /* the log is the truth: read it again */
@@ -167,6 +170,11 @@ const struct mf_engine_ops mf_notary_engine_ops = {
 	.sign_assertion = mf_notary_sign_assertion,
 	.mint = mf_notary_mint,
 	.revoke = mf_notary_revoke,
+	.probe = mf_notary_probe,
+	.keep_handle = mf_notary_keep_handle,
+	.open_handle = mf_notary_open_handle,
+	.drop_handle = mf_notary_drop_handle,
+	.has_handle = mf_notary_has_handle,
 	.backend = mf_notary_backend,
 	.append = op_append,
 	.send = op_send,

@@ -203,6 +203,10 @@ let_go(struct mf_engine *e, struct mf_now now, struct release *r)
 	case REL_FORGET:
 		e->ops->forget_key(e->ctx, r->use, r->lease);
 		break;
+	case REL_HANDLE:
+		if (e->ops->drop_handle != NULL)
+			e->ops->drop_handle(e->ctx, r->lease);
+		break;
 	case REL_CLOUD:
 		mf_engine_cloud_go(e, now, r->request_id);
 		break;

@@ -34,6 +34,14 @@ check_region(struct mf_slice v)
 }
 
 static const char *
+check_algorithm(struct mf_slice v)
+{
+	return v.n == 0 || mf_slice_eq_str(v, "RS256") || mf_slice_eq_str(v, "ES256")
+		   ? NULL
+		   : "must be RS256 or ES256";
+}
+
+static const char *
 check_path_or_none(struct mf_slice v)
 {
 	return v.n == 0 ? NULL : mf_conf_check_path(v);
@@ -100,6 +108,8 @@ static const struct mf_conf_field target_fields[] = {
 	    .help = "CA certificates (PEM) trusted instead of the system's; read again at a reload"),
 	TEXT(service_endpoint, .check = check_url, .help = "what jobs use (AWS_ENDPOINT_URL); empty: none"),
 	TEXT(issuer, .check = check_issuer, .help = "of assertions for this target; empty: oidc.issuer"),
+	TEXT(algorithm, .check = check_algorithm,
+	    .help = "our assertions are signed by RS256 or ES256; empty: RS256, which everybody takes"),
 	{ .key = "loopback",
 	    .type = MF_CONF_BOOL,
 	    .at = offsetof(struct mf_cloud_conf_target, loopback),
@@ -190,6 +200,13 @@ mf_cloud_conf_check(
 			mf_problems_add(problems, mf_yaml_place(t[i].self),
 			    "`%s` needs an issuer for our assertions: set `oidc: {issuer: URL}`, or `issuer` "
 			    "here",
+			    t[i].name);
+		if (strcmp(t[i].algorithm, "ES256") == 0 && oidc->x5c_issuer[0] != '\0' &&
+		    strcmp(t[i].issuer, oidc->x5c_issuer) == 0)
+			mf_problems_add(problems, mf_yaml_place(t[i].self),
+			    "`%s`: the documents of `oidc.x5c_issuer` show the RS256 key only: leave "
+			    "`algorithm` "
+			    "away",
 			    t[i].name);
 		if ((t[i].client_cert[0] == '\0') != (t[i].client_key[0] == '\0'))
 			mf_problems_add(problems, mf_yaml_place(t[i].self),

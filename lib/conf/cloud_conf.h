@@ -24,7 +24,7 @@ struct mf_cloud_conf_target {
 	int backend; /* enum mf_cloud_conf_backend */
 	const char *endpoint, *admin_endpoint, *region, *audience, *revoker_role;
 	const char *client_id, *flow, *client_auth, *revocation_endpoint, *introspection_endpoint;
-	const char *ca_file, *service_endpoint, *issuer;
+	const char *ca_file, *service_endpoint, *issuer, *algorithm;
 	bool loopback;
 	int64_t deny_bytes;		      /* 0: the backend's */
 	const char *revoker_key_file;	      /* "ACCESS:SECRET" */

@@ -498,10 +498,11 @@ nr_start(struct nrig *r, const struct mf_buf *signers, unsigned required)
 	assert_int_equal(mf_spawn_open_role("notary", &exe, &err), MF_OK);
 	assert_int_equal(mf_seqpacket_pair(control, NULL), MF_OK);
 	assert_int_equal(mf_seqpacket_new(control[0], MF_CONTROL_QUEUE, &r->control, NULL), MF_OK);
-	struct mf_named_fd fds[8] = { { "control", control[1] }, { "keys", r->k.keys_fd },
-		{ "log", r->k.log_fd }, { "kek", nr_memfd("kek", kek, sizeof(kek)) },
+	struct mf_named_fd fds[9] = { { "control", control[1] }, { "keys", r->k.keys_fd },
+		{ "log", r->k.log_fd }, { "handles", r->k.handles_fd },
+		{ "kek", nr_memfd("kek", kek, sizeof(kek)) },
 		{ "policy", nr_memfd("policy", p, strlen(p)) } };
-	size_t n = 5;
+	size_t n = 6;
 	if (r->cloud_n > 0)
 		fds[n++] = (struct mf_named_fd) { "cloud", nr_memfd("cloud", r->cloud, r->cloud_n) };
 	if (signers != NULL)
@@ -526,7 +527,7 @@ nr_start(struct nrig *r, const struct mf_buf *signers, unsigned required)
 		fail_msg("%s", err.msg);
 	(void)close(control[1]);
 	(void)close(exe);
-	for (size_t i = 3; i < n; i++)
+	for (size_t i = 4; i < n; i++)
 		(void)close(fds[i].fd);
 	struct mf_control_msg m;
 	do {

@@ -161,10 +161,15 @@ void mf_rig_op_publish(void *ctx, uint64_t number, struct mf_slice bundle_der);
 struct mf_jws_key *mf_rig_op_assertion_key(void *ctx, const char *kid);
 void mf_rig_op_sign_assertion(void *ctx, struct mf_assertion_request *req);
 bool mf_rig_op_revoke(void *ctx, const Mayfly__Roles__V1__CloudRevokeRequest *req);
+bool mf_rig_op_probe(void *ctx, const Mayfly__Roles__V1__CloudProbeRequest *req);
+bool mf_rig_op_keep_handle(void *ctx, const char *cred, struct mf_slice secret, int64_t until);
+bool mf_rig_op_open_handle(void *ctx, const char *cred);
+void mf_rig_op_drop_handle(void *ctx, const char *cred);
+bool mf_rig_op_has_handle(void *ctx, const char *cred);
 bool mf_rig_op_mint(void *ctx, const Mayfly__Roles__V1__MintRequest *req);
 const struct mf_token_backend *mf_rig_op_backend(void *ctx, const char *name);
 /* The key that engines begin with for assertions; NULL: none. The test's, set before the rig is made. */
-extern struct mf_jws_key *mf_rig_assertion_key;
+extern struct mf_jws_key *mf_rig_assertion_key, *mf_rig_assertion_es256;
 /* engine_rig_log.c */
 void mf_rig_op_server_certificate(void *ctx, struct mf_slice chain, int64_t not_after);
 

@@ -1,4 +1,5 @@
 #include "engine_rig_cloud.h"
+#include "rig_handles.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,14 +11,17 @@
 
 #include "broker/policy/policy_load.h"
 
-struct mf_jws_key *mf_rig_assertion_key;
+struct mf_jws_key *mf_rig_assertion_key, *mf_rig_assertion_es256;
 
 struct mf_jws_key *
 mf_rig_op_assertion_key(void *ctx, const char *kid)
 {
 	MF_UNUSED(ctx);
-	bool known = mf_rig_assertion_key != NULL && strcmp(kid, mf_jws_key_kid(mf_rig_assertion_key)) == 0;
-	return known ? mf_jws_key_ref(mf_rig_assertion_key) : NULL;
+	struct mf_jws_key *const all[] = { mf_rig_assertion_key, mf_rig_assertion_es256 };
+	for (size_t i = 0; i < MF_COUNT(all); i++)
+		if (all[i] != NULL && strcmp(kid, mf_jws_key_kid(all[i])) == 0)
+			return mf_jws_key_ref(all[i]);
+	return NULL;
 }
 
 /* Is the intent on disk? */
@@ -70,9 +74,10 @@ mf_rig_op_revoke(void *ctx, const Mayfly__Roles__V1__CloudRevokeRequest *req)
 	return true;
 }
 
-static void
-forget_revoking(struct rig_cloud *c)
+void
+mf_rig_forget_revoking(struct rig *r)
 {
+	struct rig_cloud *c = r->cloud;
 	mayfly__roles__v1__cloud_revoke_request__free_unpacked(c->revoking[0], NULL);
 	memmove(c->revoking, c->revoking + 1, --c->revoking_n * sizeof(c->revoking[0]));
 }
@@ -91,7 +96,7 @@ mf_rig_revoked(struct rig *r, const char *error, int64_t dead_at)
 	res.error = word;
 	res.level = 2;
 	res.dead_at = dead_at;
-	forget_revoking(c);
+	mf_rig_forget_revoking(r);
 	mf_engine_revoked(r->e, r->now, &res);
 	return true;
 }
@@ -154,7 +159,7 @@ void
 mf_rig_cloud_conf(struct rig *r)
 {
 	char name[] = "lab", backend[] = "fake", endpoint[] = "https://sts.example",
-	     issuer[] = "https://issuer.example", region[] = "r1";
+	     issuer[] = "https://issuer.example", region[] = "r1", es256[] = "ES256";
 	Mayfly__Roles__V1__CloudTarget t = MAYFLY__ROLES__V1__CLOUD_TARGET__INIT, *pt = &t;
 	Mayfly__Roles__V1__CloudConf conf = MAYFLY__ROLES__V1__CLOUD_CONF__INIT;
 	char hex[65];
@@ -162,6 +167,10 @@ mf_rig_cloud_conf(struct rig *r)
 	t.backend = backend;
 	t.endpoint = endpoint;
 	t.region = region;
+	if (r->cloud != NULL && r->cloud->es256)
+		t.algorithm = es256;
+	if (r->cloud != NULL && r->cloud->handles != NULL)
+		mf_rig_handles_target(r->cloud->handles, &t);
 	conf.issuer = issuer;
 	conf.n_targets = 1;
 	conf.targets = &pt;
@@ -208,7 +217,7 @@ mf_rig_cloud_free(struct rig *r)
 	while (c->asked_n > 0)
 		mf_rig_forget_asked(r);
 	while (c->revoking_n > 0)
-		forget_revoking(c);
+		mf_rig_forget_revoking(r);
 	for (size_t i = 0; i < c->signing_n; i++)
 		mf_assertion_request_free(c->signing[i]);
 	c->signing_n = 0;
@@ -276,6 +285,8 @@ mf_rig_bring(struct rig *r)
 	if (r->cloud->asked_n == 0)
 		return false;
 	Mayfly__Roles__V1__MintResult m = mf_rig_good_result(r, r->cloud->asked[0], token);
+	if (r->cloud->handles != NULL)
+		mf_rig_handles_result(r->cloud->handles, r->cloud->asked[0], &m);
 	mf_engine_minted(r->e, r->now, &m);
 	mf_rig_forget_asked(r);
 	return true;

@@ -14,8 +14,10 @@ struct rig_cloud {
 	size_t asked_in_all;
 	Mayfly__Roles__V1__CloudRevokeRequest *revoking[RIG_MINTS]; /* likewise */
 	size_t revoking_n, revoked_in_all;
-	bool away;	/* the courier is not there */
-	bool undurable; /* it was asked before the intent was on disk */
+	struct rig_handles *handles; /* rig_handles.h; NULL: tokens need none */
+	bool es256;		     /* the target wants it */
+	bool away;		     /* the courier is not there */
+	bool undurable;		     /* it was asked before the intent was on disk */
 };
 
 /* alice's job with the grants "data" (ends by denial), "short" (expires) and "other" at the target "lab". */
@@ -33,6 +35,7 @@ bool mf_rig_revoked(struct rig *r, const char *error, int64_t dead_at);
 /* A result that fits ${q}; texts are static. */
 Mayfly__Roles__V1__MintResult
 mf_rig_good_result(const struct rig *r, const Mayfly__Roles__V1__MintRequest *q, uint8_t token[256]);
-void mf_rig_forget_asked(struct rig *r); /* the oldest one */
+void mf_rig_forget_asked(struct rig *r);    /* the oldest one */
+void mf_rig_forget_revoking(struct rig *r); /* likewise */
 const Mayfly__Agent__V1__CloudGrant *mf_rig_cloud_grant(const struct rig *r, uint64_t request);
 #endif

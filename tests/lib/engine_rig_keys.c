@@ -101,7 +101,7 @@ mf_rig_op_oidc(void *ctx, const struct mf_oidc_set *set)
 
 struct mf_jws_key *mf_rig_jwt_keys[2];
 static struct mf_jws_key *spares[RIG_SPARE_JWTS];
-static struct mf_buf first_jwk[3]; /* of the keys that are given now */
+static struct mf_buf first_jwk[4]; /* of the keys that are given now */
 
 struct mf_jws_key *
 mf_rig_spare_jwt(unsigned i)
@@ -138,8 +138,9 @@ void
 mf_rig_first_keys(struct mf_engine_conf *c)
 {
 	static const char *const uses[] = { MF_KEY_USE_JWT_ES256, MF_KEY_USE_JWT_RS256,
-		"jwt-assertion-rs256" };
-	struct mf_jws_key *const keys[] = { mf_rig_jwt_keys[0], mf_rig_jwt_keys[1], mf_rig_assertion_key };
+		MF_KEY_USE_ASSERTION_RS256, MF_KEY_USE_ASSERTION_ES256 };
+	struct mf_jws_key *const keys[] = { mf_rig_jwt_keys[0], mf_rig_jwt_keys[1], mf_rig_assertion_key,
+		mf_rig_assertion_es256 };
 	c->watch_issuer = mf_rig_watch_issuer;
 	c->first[c->first_n++] = (struct mf_key_made) { .use = mf_key_use_find(MF_SLICE_LIT(MF_KEY_USE_X509)),
 		.id = RIG_FIRST_CA,

@@ -59,6 +59,7 @@ mf_store_kit_init(struct store_kit *k)
 	k->log_fd = sub(k, "log");
 	k->wal_fd = sub(k, "log/wal");
 	k->keys_fd = sub(k, "keys");
+	k->handles_fd = sub(k, "handles");
 	if (mf_broker_keys_load(STORE_KIT_TD, STORE_KIT_BROKER, kek, k->keys_fd, &k->keys, &err) != MF_OK)
 		fail_msg("keys: %s", err.msg);
 	mf_buf_init(&k->origin, 1024);
@@ -173,6 +174,7 @@ mf_store_kit_fini(struct store_kit *k)
 	(void)close(k->log_fd);
 	(void)close(k->wal_fd);
 	(void)close(k->keys_fd);
+	(void)close(k->handles_fd);
 	(void)snprintf(cmd, sizeof(cmd), "rm -rf %s", k->dir);
 	assert_int_equal(system(cmd), 0);
 }

@@ -14,7 +14,7 @@
 
 struct store_kit {
 	char dir[64];
-	int state_fd, log_fd, wal_fd, keys_fd;
+	int state_fd, log_fd, wal_fd, keys_fd, handles_fd;
 	struct mf_broker_keys *keys;
 	struct mf_note_key note;
 	struct mf_buf origin;

@@ -130,6 +130,13 @@ test_refused(void **state)
 		    "both" },
 		{ HEAD "cloud_targets:\n  - {name: a, backend: oauth, endpoint: \"https://a\"}\n",
 		    "needs an issuer" },
+		{ ISSUER "cloud_targets:\n  - {name: a, backend: oauth, endpoint: \"https://a\", algorithm: "
+			 "PS256}\n",
+		    "RS256 or ES256" },
+		{ HEAD "oidc: {issuer: \"https://o.example/a\", x5c_issuer: \"https://o.example/x\"}\n"
+		       "cloud_targets:\n  - {name: a, backend: aws-sts, endpoint: \"https://a\", issuer: "
+		       "\"https://o.example/x\", algorithm: ES256}\n",
+		    "RS256 key only" },
 		{ HEAD "oidc: {issuer: \"https://oidc.example.org/\"}\n", "must be a URL" },
 		{ HEAD "oidc: {issuer: \"https://oidc.example.org/a?b\"}\n", "must be a URL" },
 	};
@@ -167,7 +174,7 @@ whole(void)
 	    "default, ca_file: %s/ca, revoker_key_file: %s/key, deny_bytes: 4096}\n"
 	    "  - {name: op, backend: oauth, endpoint: \"https://op.example/token\", flow: token-exchange, "
 	    "audience: \"https://op.example\", issuer: "
-	    "\"https://b.example\", client_cert: %s/cert, client_key: %s/ckey}\n",
+	    "\"https://b.example\", client_cert: %s/cert, client_key: %s/ckey, algorithm: ES256}\n",
 	    dir, dir, dir, dir);
 	struct mf_broker_conf *c = load(yaml, said, sizeof(said));
 	if (c == NULL)
@@ -219,6 +226,8 @@ test_handed_over(void **state)
 	assert_int_equal(m->targets[0]->deny_bytes, 4096);
 	assert_string_equal(m->targets[1]->issuer, "https://b.example");
 	assert_int_equal(m->targets[1]->client_key_pem.len, 7);
+	assert_string_equal(m->targets[0]->algorithm, "");
+	assert_string_equal(m->targets[1]->algorithm, "ES256");
 	mayfly__roles__v1__cloud_conf__free_unpacked(m, NULL);
 	m = made(c, false);
 	for (size_t i = 0; i < m->n_targets; i++) {

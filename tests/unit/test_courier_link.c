@@ -170,7 +170,7 @@ test_fetch(void **state)
 }
 
 static unsigned minted_n, gone_n, here_n;
-static uint64_t minted_id, revoked_id;
+static uint64_t minted_id, revoked_id, probed_id;
 
 static void
 here(void *ctx)
@@ -195,6 +195,13 @@ revoked(void *ctx, const Mayfly__Roles__V1__CloudRevokeResult *m)
 }
 
 static void
+probed(void *ctx, const Mayfly__Roles__V1__CloudProbeResult *m)
+{
+	assert_ptr_equal(ctx, &minted_n);
+	probed_id = m->probe_id;
+}
+
+static void
 gone(void *ctx)
 {
 	assert_ptr_equal(ctx, &minted_n);
@@ -205,7 +212,7 @@ static void
 test_a_request_and_its_result(void **state)
 {
 	MF_UNUSED(state);
-	static const struct mf_courier_mints ops = { here, minted, revoked, gone };
+	static const struct mf_courier_mints ops = { here, minted, revoked, probed, gone };
 	Mayfly__Roles__V1__MintRequest q = MAYFLY__ROLES__V1__MINT_REQUEST__INIT;
 	Mayfly__Roles__V1__MintResult r = MAYFLY__ROLES__V1__MINT_RESULT__INIT;
 	char target[] = "lab";
@@ -243,6 +250,16 @@ test_a_request_and_its_result(void **state)
 	assert_int_equal(packet.type, MF_MSG_CLOUD_REVOKE_REQUEST);
 	say(&p, MF_MSG_CLOUD_REVOKE_RESULT, &done_back.base);
 	assert_int_equal(revoked_id, 8);
+	Mayfly__Roles__V1__CloudProbeRequest look = MAYFLY__ROLES__V1__CLOUD_PROBE_REQUEST__INIT;
+	Mayfly__Roles__V1__CloudProbeResult seen = MAYFLY__ROLES__V1__CLOUD_PROBE_RESULT__INIT;
+	look.probe_id = seen.probe_id = 9;
+	look.target = target;
+	assert_true(mf_courier_link_probe(p.l, &look));
+	mf_courier_link_write(p.l);
+	assert_int_equal(mf_seqpacket_recv(p.courier, &packet, NULL), MF_OK);
+	assert_int_equal(packet.type, MF_MSG_CLOUD_PROBE_REQUEST);
+	say(&p, MF_MSG_CLOUD_PROBE_RESULT, &seen.base);
+	assert_int_equal(probed_id, 9);
 	assert_int_equal(mf_courier_link_unasked(p.l), 0);
 	/* It dies: once it is told, and nothing goes there any more. */
 	mf_seqpacket_free(p.courier);

@@ -239,6 +239,14 @@ test_targets(void **state)
 		assert_int_equal(mf_backend_oauth.check(&t, &err), MF_E_INVALID);
 		assert_int_equal(strncmp(err.msg, cases[i].names, strlen(cases[i].names)), 0);
 	}
+	/* A single token can be ended only where the server says where. */
+	Mayfly__Roles__V1__CloudTarget t;
+	target(&t, "jwt-bearer", "none");
+	t.revocation_endpoint = text("https://op.example/revoke");
+	assert_int_equal(
+	    mf_token_backend_levels(&mf_backend_oauth, &t), MF_REVOKE_STOPPED | MF_REVOKE_CREDENTIAL);
+	t.revocation_endpoint = text("");
+	assert_int_equal(mf_token_backend_levels(&mf_backend_oauth, &t), MF_REVOKE_STOPPED);
 }
 
 int

@@ -26,6 +26,9 @@ test_table(void **state)
 		assert_true(b->caps.ttl_min_s > 0 && b->caps.ttl_min_s <= b->caps.ttl_default_s &&
 			    b->caps.ttl_default_s <= b->caps.ttl_max_s);
 		assert_true((b->caps.levels & MF_REVOKE_STOPPED) != 0);
+		Mayfly__Roles__V1__CloudTarget t;
+		mf_backend_target(&mf_backend_kits[n], &t);
+		assert_int_equal(mf_token_backend_levels(b, &t) & ~b->caps.levels, 0);
 		assert_true((b->caps.levels & (MF_REVOKE_CREDENTIAL | MF_REVOKE_DENIED)) != 0);
 		assert_true(b->caps.tags == ((b->caps.levels & MF_REVOKE_DENIED) != 0));
 	}

@@ -89,6 +89,13 @@ check(const Mayfly__Roles__V1__CloudTarget *t, struct mf_err *err)
 	return MF_OK;
 }
 
+/* RFC 7009 only where the server has it. */
+static unsigned
+levels(const Mayfly__Roles__V1__CloudTarget *t)
+{
+	return MF_REVOKE_STOPPED | (t->revocation_endpoint[0] != '\0' ? MF_REVOKE_CREDENTIAL : 0u);
+}
+
 /* "scope=a%20b&resource=https%3A%2F%2Fx": a piece of the form, as it will be sent. */
 static enum mf_status
 render_scope(const Mayfly__Roles__V1__CloudTarget *t, const struct mf_scope *s, int64_t not_after,
@@ -471,6 +478,7 @@ const struct mf_token_backend mf_backend_oauth = {
 	    .needs_handle = true,
 	    .needs_public_issuer = true,
 	    .levels = MF_REVOKE_STOPPED | MF_REVOKE_CREDENTIAL },
+	.levels = levels,
 	.check = check,
 	.render_scope = render_scope,
 	.start = start,
