@@ -298,3 +298,22 @@ mf_rig_cloud_grant(const struct rig *r, uint64_t request)
 	const Mayfly__Agent__V1__Down *d = mf_rig_answer(r, 1, request);
 	return d != NULL && d->body_case == MAYFLY__AGENT__V1__DOWN__BODY_CLOUD_GRANT ? d->cloud_grant : NULL;
 }
+
+/* ---- of a whole program ---- */
+
+int
+mf_rig_cloud_setup(void **state)
+{
+	MF_UNUSED(state);
+	return mf_jws_key_generate(MF_JWS_RS256, &mf_rig_assertion_key, NULL) == MF_OK ? 0 : -1;
+}
+
+int
+mf_rig_cloud_teardown(void **state)
+{
+	MF_UNUSED(state);
+	mf_jws_key_free(mf_rig_assertion_key);
+	mf_rig_assertion_key = NULL;
+	mf_rig_free_spares();
+	return 0;
+}

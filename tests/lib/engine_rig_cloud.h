@@ -38,4 +38,7 @@ mf_rig_good_result(const struct rig *r, const Mayfly__Roles__V1__MintRequest *q,
 void mf_rig_forget_asked(struct rig *r);    /* the oldest one */
 void mf_rig_forget_revoking(struct rig *r); /* likewise */
 const Mayfly__Agent__V1__CloudGrant *mf_rig_cloud_grant(const struct rig *r, uint64_t request);
+/* For cmocka_run_group_tests: the key of assertions (RS256), which is dear to make. */
+int mf_rig_cloud_setup(void **state);
+int mf_rig_cloud_teardown(void **state);
 #endif

@@ -18,23 +18,6 @@
 static struct rig_cloud cloud;
 static struct rig_job job;
 
-static int
-setup(void **state)
-{
-	MF_UNUSED(state);
-	return mf_jws_key_generate(MF_JWS_RS256, &mf_rig_assertion_key, NULL) == MF_OK ? 0 : -1;
-}
-
-static int
-teardown(void **state)
-{
-	MF_UNUSED(state);
-	mf_jws_key_free(mf_rig_assertion_key);
-	mf_rig_assertion_key = NULL;
-	mf_rig_free_spares();
-	return 0;
-}
-
 static int64_t
 now_s(const struct rig *r)
 {
@@ -281,45 +264,6 @@ test_below_the_floor(void **state)
 	mf_rig_settle(r);
 	assert_int_equal(mf_rig_refusal(r, 1, req), DENIED);
 	mf_rig_cloud_free(r);
-}
-
-/* The target says by what assertions for it are signed. */
-static void
-test_es256(void **state)
-{
-	MF_UNUSED(state);
-	for (unsigned there = 0; there < 2; there++) {
-		if (there)
-			assert_int_equal(
-			    mf_jws_key_generate(MF_JWS_ES256, &mf_rig_assertion_es256, NULL), MF_OK);
-		struct rig *r = mf_rig_with_cloud(&cloud, &job);
-		cloud.es256 = true;
-		mf_rig_cloud_conf(r);
-		uint64_t req = mf_rig_mint_cloud(r, &job, "data");
-		mf_rig_settle(r);
-		if (there) {
-			assert_int_equal(cloud.signing_n, 1);
-			assert_string_equal(
-			    mf_jws_key_kid(cloud.signing[0]->key), mf_jws_key_kid(mf_rig_assertion_es256));
-			mf_rig_assert_all(r, true);
-			assert_int_equal(cloud.asked_n, 1);
-			assert_true(mf_rig_bring(r));
-			mf_rig_settle(r);
-			assert_non_null(mf_rig_cloud_grant(r, req));
-			(void)mf_rig_end(r, 1, 1, job.key, job.lease);
-			mf_rig_settle(r);
-			assert_string_equal(
-			    mf_jws_key_kid(cloud.signing[0]->key), mf_jws_key_kid(mf_rig_assertion_es256));
-		} else {
-			assert_int_equal(mf_rig_refusal(r, 1, req), UNAVAILABLE);
-			assert_non_null(
-			    strstr(mf_rig_answer(r, 1, req)->refusal->reason, "--use jwt-assertion-es256"));
-		}
-		mf_rig_cloud_free(r);
-	}
-	mf_jws_key_free(mf_rig_assertion_es256);
-	mf_rig_assertion_es256 = NULL;
-	mf_rig_free_spares();
 }
 
 /* ---- the order of things ---- */
@@ -719,7 +663,6 @@ main(void)
 		cmocka_unit_test(test_what_is_refused),
 		cmocka_unit_test(test_lifetimes),
 		cmocka_unit_test(test_below_the_floor),
-		cmocka_unit_test(test_es256),
 		cmocka_unit_test(test_every_order),
 		cmocka_unit_test(test_while_it_drains),
 		cmocka_unit_test(test_ten_thousand_races),
@@ -730,5 +673,5 @@ main(void)
 		cmocka_unit_test(test_what_the_provider_refuses),
 		cmocka_unit_test(test_a_sooner_deadline),
 	};
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, mf_rig_cloud_setup, mf_rig_cloud_teardown);
 }

@@ -20,23 +20,6 @@ static struct rig_cloud cloud;
 static struct rig_handles handles;
 static struct rig_job job;
 
-static int
-setup(void **state)
-{
-	MF_UNUSED(state);
-	return mf_jws_key_generate(MF_JWS_RS256, &mf_rig_assertion_key, NULL) == MF_OK ? 0 : -1;
-}
-
-static int
-teardown(void **state)
-{
-	MF_UNUSED(state);
-	mf_jws_key_free(mf_rig_assertion_key);
-	mf_rig_assertion_key = NULL;
-	mf_rig_free_spares();
-	return 0;
-}
-
 static struct rig *
 begin(bool introspects)
 {
@@ -679,5 +662,5 @@ main(void)
 		cmocka_unit_test(test_probe_unknown), cmocka_unit_test(test_probe_crash),
 		cmocka_unit_test(test_jwt), cmocka_unit_test(test_client_assertion),
 		cmocka_unit_test(test_many), cmocka_unit_test(test_other_ends) };
-	return cmocka_run_group_tests_name("engine_single", tests, setup, teardown);
+	return cmocka_run_group_tests_name("engine_single", tests, mf_rig_cloud_setup, mf_rig_cloud_teardown);
 }
