@@ -72,6 +72,7 @@ cloud_shown() {
 	demo_poll 60 known || die "the broker does not say that they are dead: $(cat "$dir/credentials.out")"
 	show <"$dir/credentials.out"
 	say "denied: the store refuses every session with this job's tag, from its next request on"
+	say "(what an end is worth at other providers: docs/explanation/revocation.md)"
 }
 cloud_logged() {	# FIND.json: intent, issue and end of each token of the job
 	/usr/bin/python3 - "$1" <<-'E'
