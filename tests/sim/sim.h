@@ -111,6 +111,11 @@ void sim_notary_close(uint64_t outer);
 void sim_notary_front_gone(void);
 struct mf_slice sim_notary_bundle(uint64_t *ret_number);
 
+/* ---- sim_heads.c: how soon heads are signed ---- */
+void sim_heads_signed(uint64_t size);
+void sim_heads_excuse(uint64_t us); /* the disk is bad for so long */
+void sim_heads_full(bool full);
+
 /* ---- sim_net.c: outer sessions between agent fronts and the broker's ---- */
 struct sim_net *sim_net_new(void);
 void sim_net_free(struct sim_net *n);
@@ -196,7 +201,9 @@ void sim_agent_free(struct sim_agent *a);
 void sim_agent_opened(struct sim_agent *a, uint64_t conn); /* the outer session is up */
 void sim_agent_data(struct sim_agent *a, uint64_t conn, bool handshake, struct mf_slice body);
 void sim_agent_closed(struct sim_agent *a, uint64_t conn, const char *why);
-void sim_agent_document(struct sim_agent *a, uint64_t conn, uint64_t number, struct mf_slice der);
+void sim_agent_document(struct sim_agent *a, uint64_t conn, Mayfly__Agent__V1__DocumentKind kind,
+    uint64_t number, struct mf_slice body);
+void sim_jwt_deliver(struct sim_agent *a, uint64_t conn); /* sim_bundles.c: the JWT bundle, likewise */
 void sim_agent_crash(struct sim_agent *a, bool attestor, bool front);
 void sim_agent_reboot(struct sim_agent *a);
 void sim_agent_kernel_event(struct sim_agent *a); /* something that may be watched has changed */
@@ -250,6 +257,8 @@ struct mf_policy *sim_policy_make(unsigned version);
 #define SIM_MAX_JOB_S 240
 #define SIM_DRAIN_S 15
 #define SIM_CA_TTL_S 900
+/* Is it the rule of that name by which the user has the profile there? */
+bool sim_policy_is_rule(const char *name, const char *pool, const char *user, const char *profile);
 bool sim_policy_permits(unsigned version, const char *pool, const char *user, const char *profile);
 
 /* ---- sim_observer.c: knows what is true ---- */
@@ -265,6 +274,12 @@ void sim_saw_removal_answered(const char *id, bool node, bool recorded);
 void sim_saw_removal_refused(const char *id, bool node);
 void sim_saw_readmitted(const char *node);
 void sim_saw_policy(unsigned version);
+/* What operators froze: they were told that it is effective; asked for it; and that it does not stand. */
+void sim_saw_freeze(const char *kind, const char *name, bool recorded);
+void sim_saw_freeze_asked(const char *kind, const char *name);
+void sim_saw_not_frozen(const char *kind, const char *name);
+/* One that may stand; false: none does. */
+bool sim_some_freeze(size_t from, const char **ret_kind, const char **ret_name);
 /* An act that adds access was done, with the signatures of so many different persons. */
 void sim_saw_act(const char *act, unsigned persons);
 void sim_saw_token_told(struct mf_slice token_id);

@@ -2,6 +2,7 @@
 #ifndef MF_SIM_AGENT_H
 #define MF_SIM_AGENT_H
 #include "agent/attestor/attestor.h"
+#include "agent/front/bundles.h"
 #include "agent/front/identities.h"
 /* Broker and agent, which meet nowhere else in one program, have a constant of the same name each. */
 #define MF_CLOUD_ENDED SIM_CLOUD_RESULT_ENDED
@@ -40,6 +41,8 @@ struct sim_agent {
 	struct mf_attestor_link *link;
 	struct mf_identities *ids;
 	struct mf_clouds *clouds; /* NULL: no history with cloud tokens */
+	struct mf_bundles *bundles;
+	uint64_t jwt_number; /* of the JWT bundle that it holds */
 	struct sim_call calls[SIM_CALLS];
 	uint64_t next_call, next_mint;
 	uint64_t conn; /* outer session; 0: none */
@@ -51,6 +54,9 @@ void sim_agent_front_init(struct sim_agent *a);
 void sim_agent_front_fini(struct sim_agent *a);
 void sim_agent_front_wake(void *arg, uint64_t fd);
 void sim_call_close(struct sim_call *c);
+/* sim_bundles.c */
+void sim_jwt_front_init(struct sim_agent *a);
+void sim_jwt_front_document(struct sim_agent *a, const Mayfly__Roles__V1__TrustDocument *m);
 /* sim_cloud_front.c */
 void sim_cloud_front_init(struct sim_agent *a);
 void sim_cloud_call(

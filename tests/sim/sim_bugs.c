@@ -8,10 +8,11 @@
 #include "broker/core/lease.h"
 #include "broker/core/request_facts.h"
 #include "broker/core/revocations.h"
-#include "broker/core/state.h"
+#include "broker/core/state_internal.h"
 #include "broker/notary/approval.h"
 #include "broker/notary/removals.h"
 #include "codec/x509_write.h"
+#include "log/checkpoint.h"
 
 /* 2: lifetimes are rounded up to whole minutes after the deadline was looked at. */
 enum mf_status
@@ -122,6 +123,36 @@ __wrap_mf_engine_cloud_start(struct mf_engine *e, struct mf_now now)
 {
 	if (sim->bug != 10)
 		__real_mf_engine_cloud_start(e, now);
+}
+
+/* 11: freezes that stand in a snapshot are not read. */
+enum mf_status __real_mf_state_apply_freeze(
+    struct mf_state *st, uint64_t index, const struct mf_record *r, struct mf_err *err);
+enum mf_status __wrap_mf_state_apply_freeze(
+    struct mf_state *st, uint64_t index, const struct mf_record *r, struct mf_err *err);
+enum mf_status
+__wrap_mf_state_apply_freeze(
+    struct mf_state *st, uint64_t index, const struct mf_record *r, struct mf_err *err)
+{
+	if (sim->bug == 11 && st->loading && r->type == MF_REC_FREEZE_SET)
+		return MF_OK;
+	return __real_mf_state_apply_freeze(st, index, r, err);
+}
+
+/* 12: every second head is not signed. And each that is signed is seen here. */
+enum mf_status
+__real_mf_checkpointer_publish(struct mf_checkpointer *c, const struct mf_wal_head *head, struct mf_err *err);
+enum mf_status
+__wrap_mf_checkpointer_publish(struct mf_checkpointer *c, const struct mf_wal_head *head, struct mf_err *err);
+enum mf_status
+__wrap_mf_checkpointer_publish(struct mf_checkpointer *c, const struct mf_wal_head *head, struct mf_err *err)
+{
+	if (sim->bug == 12 && head->size % 2 == 1)
+		return MF_OK;
+	enum mf_status s = __real_mf_checkpointer_publish(c, head, err);
+	if (s == MF_OK)
+		sim_heads_signed(head->size);
+	return s;
 }
 
 /* The boot id of the node whose attestor asks; every other file of /proc is not simulated. */

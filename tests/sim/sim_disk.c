@@ -137,6 +137,7 @@ sim_disk_power(struct sim_disk *d)
 void
 sim_disk_full(struct sim_disk *d, bool full)
 {
+	sim_heads_full(full);
 	for (int i = 0; i < DIRS; i++)
 		mf_memdisk_capacity(d->dir[i], full ? 0 : ROOM);
 }

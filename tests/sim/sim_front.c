@@ -52,16 +52,17 @@ sim_agent_data(struct sim_agent *a, uint64_t conn, bool handshake, struct mf_sli
 }
 
 void
-sim_agent_document(struct sim_agent *a, uint64_t conn, uint64_t number, struct mf_slice der)
+sim_agent_document(struct sim_agent *a, uint64_t conn, Mayfly__Agent__V1__DocumentKind kind, uint64_t number,
+    struct mf_slice body)
 {
 	Mayfly__Roles__V1__DocumentSeen m = MAYFLY__ROLES__V1__DOCUMENT_SEEN__INIT;
 	Mayfly__Agent__V1__Document d = MAYFLY__AGENT__V1__DOCUMENT__INIT;
 	sim_agent_enter(a);
 	if (conn != a->conn)
 		return;
-	d.kind = MAYFLY__AGENT__V1__DOCUMENT_KIND__DOCUMENT_BUNDLE;
+	d.kind = kind;
 	d.number = number;
-	d.body = (ProtobufCBinaryData) { der.n, (uint8_t *)(uintptr_t)der.p };
+	d.body = (ProtobufCBinaryData) { body.n, (uint8_t *)(uintptr_t)body.p };
 	m.document = &d;
 	tell(a, MF_MSG_DOCUMENT_SEEN, &m.base);
 }
@@ -338,6 +339,10 @@ on_message(void *ctx, uint16_t type, const ProtobufCMessage *msg)
 	case MF_MSG_INSTANCE_JWT:
 		on_jwt(a, m);
 		break;
+	case MF_MSG_TRUST_DOCUMENT:
+		if (a->bundles != NULL)
+			sim_jwt_front_document(a, m);
+		break;
 	case MF_MSG_INSTANCE_CLOUD:
 		mf_clouds_on_answer(a->clouds, m);
 		break;
@@ -381,6 +386,7 @@ sim_agent_front_init(struct sim_agent *a)
 	if (s != MF_OK)
 		sim_abort("front: %s", err.msg);
 	sim_cloud_front_init(a);
+	sim_jwt_front_init(a);
 }
 
 void
@@ -391,11 +397,14 @@ sim_agent_front_fini(struct sim_agent *a)
 	for (size_t i = 0; i < SIM_CALLS; i++)
 		sim_call_close(&a->calls[i]);
 	mf_clouds_free(a->clouds);
+	mf_bundles_free(a->bundles);
 	mf_identities_free(a->ids);
 	mf_attestor_link_free(a->link);
 	mf_loop_free(a->loop);
 	a->ids = NULL;
 	a->clouds = NULL;
+	a->bundles = NULL;
+	a->jwt_number = 0;
 	a->link = NULL;
 	a->loop = NULL;
 }

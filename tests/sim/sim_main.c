@@ -29,7 +29,7 @@ usage(void)
 }
 
 /* The planted bugs, and the invariant that each is of. */
-static const int bug_breaks[] = { 0, 1, 2, 3, 4, 5, 6, 7, 1, 2, 2 };
+static const int bug_breaks[] = { 0, 1, 2, 3, 4, 5, 6, 7, 1, 2, 2, 7, 1 };
 
 #define GOOD 0
 #define BROKE 10 /* and the number of the invariant */

@@ -133,7 +133,8 @@ opened_at_agent(void *arg, uint64_t id)
 	sim_agent_opened(a, id);
 	struct mf_slice bundle = sim_notary_bundle(&number);
 	if (bundle.n > 0)
-		sim_agent_document(a, id, number, bundle);
+		sim_agent_document(a, id, MAYFLY__AGENT__V1__DOCUMENT_KIND__DOCUMENT_BUNDLE, number, bundle);
+	sim_jwt_deliver(a, id);
 }
 
 static void
@@ -247,8 +248,12 @@ document(void *arg, uint64_t id)
 	const struct conn *c = conn_of(id);
 	uint64_t number;
 	struct mf_slice bundle = sim_notary_bundle(&number);
-	if (c->peer && dialer_lives(c) && bundle.n > 0)
-		sim_agent_document(sim->agents[c->agent], id, number, bundle);
+	if (!c->peer || !dialer_lives(c))
+		return;
+	if (bundle.n > 0)
+		sim_agent_document(sim->agents[c->agent], id,
+		    MAYFLY__AGENT__V1__DOCUMENT_KIND__DOCUMENT_BUNDLE, number, bundle);
+	sim_jwt_deliver(sim->agents[c->agent], id);
 }
 
 void

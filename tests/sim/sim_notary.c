@@ -83,6 +83,7 @@ commit_event(struct sim_notary *n, struct mf_commit_event *ev)
 {
 	switch (ev->kind) {
 	case MF_COMMIT_DURABLE:
+		sim_heads_durable(n, ev->size);
 		mf_engine_durable(n->engine, sim_notary_now(n), ev->size);
 		break;
 	case MF_COMMIT_ROOM:
@@ -194,6 +195,7 @@ commit(void *arg, uint64_t x)
 	sim_notary_enter(n);
 	n->commit_due = false;
 	mf_committer_turn(n->committer);
+	sim_heads_check(n);
 	if (!n->commit_box_due)
 		sim_after(soon(), read_commit, n, 0, &n->life);
 	n->commit_box_due = true;
@@ -407,6 +409,7 @@ close_all(struct sim_notary *n)
 	n->sids = NULL;
 	for (size_t i = 0; i < WORKERS; i++)
 		n->worker_due[i] = false;
+	n->unsigned_us = 0; /* what a crash left unsigned is signed soon after the start */
 	n->commit_due = n->crew_box_due = n->commit_box_due = n->failed = false;
 }
 
@@ -450,6 +453,7 @@ sim_notary_new(void)
 	mf_buf_init(&n->origin, 1024);
 	mf_buf_init(&n->prologue, 1024);
 	mf_buf_init(&n->bundle, MF_LIM_BUNDLE_DER);
+	mf_buf_init(&n->jwt_bundle, MF_LIM_DOCUMENT);
 	mf_log_origin(SIM_TD, SIM_BROKER, &n->origin);
 	int64_t now_s = sim_notary_now(n).wall_us / 1000000;
 	if (n->memfd < 0 || mf_mailbox_new(false, &n->crew_box, &err) != MF_OK ||
@@ -498,6 +502,7 @@ sim_notary_free(struct sim_notary *n)
 	mf_buf_fini(&n->origin);
 	mf_buf_fini(&n->prologue);
 	mf_buf_fini(&n->bundle);
+	mf_buf_fini(&n->jwt_bundle);
 	sim_disk_free(n->disk);
 	(void)close(n->memfd);
 	free(n);
@@ -557,11 +562,13 @@ sim_notary_slow(struct sim_notary *n, uint64_t us)
 {
 	n->slow_us = sim_between(20, 6000) * SIM_MS;
 	n->slow_until_us = sim->t_us + us;
+	sim_heads_excuse(us + 10 * SIM_S);
 }
 
 void
 sim_notary_trouble(struct sim_notary *n, bool power)
 {
+	sim_heads_excuse(5 * SIM_S);
 	n->power_armed = n->power_armed || power; /* an earlier one may have struck, unnoticed yet */
 	sim_disk_trouble(n->disk, n->power_armed);
 }

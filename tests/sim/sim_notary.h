@@ -51,9 +51,17 @@ struct sim_notary {
 	/* What the front has of it. */
 	struct mf_buf bundle;
 	uint64_t bundle_number;
+	struct mf_buf jwt_bundle;
+	uint64_t jwt_number;
+	/* Of its signed heads: how many records the last one has; since when there are others that are on disk. */
+	uint64_t head_size, durable_size, unsigned_us;
 };
 
 extern const struct mf_engine_ops sim_engine_ops;
+void sim_op_jwt_bundle(void *ctx, uint64_t number, struct mf_slice jwks); /* sim_bundles.c */
+/* sim_heads.c */
+void sim_heads_durable(struct sim_notary *n, uint64_t size);
+void sim_heads_check(struct sim_notary *n); /* after a turn of the committer */
 /* sim_cloud_ops.c */
 struct mf_jws_key *sim_op_assertion_key(void *ctx, const char *kid);
 void sim_op_sign_assertion(void *ctx, struct mf_assertion_request *req);

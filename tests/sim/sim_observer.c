@@ -20,7 +20,9 @@ me(void)
 struct sim_observer *
 sim_observer_new(void)
 {
-	return sim_alloc(sizeof(struct sim_observer));
+	struct sim_observer *o = sim_alloc(sizeof(*o));
+	o->freezes = sim->clouded ? sim_freezes_new() : NULL;
+	return o;
 }
 
 void
@@ -32,6 +34,7 @@ sim_observer_free(struct sim_observer *o)
 		mf_buf_fini(&o->jobs[i].end_record);
 	for (size_t i = 0; i < o->creds_n; i++)
 		mf_buf_fini(&o->creds[i].record);
+	sim_freezes_free(o->freezes);
 	free(o);
 }
 
@@ -280,6 +283,7 @@ obs_check_dead(const struct obs_job *j, const char *what)
 		    3, "%s leaves for %s, whose manager was told that its end is recorded", what, j->key);
 	if (j->removed || j->asked)
 		sim_violated(7, "%s leaves for %s, which an operator has ended", what, j->key);
+	obs_check_frozen(j, what);
 	if (n != NULL && (n->removed || n->asked || n->evicted != NEVER))
 		sim_violated(7, "%s leaves for node %s, which an operator has put out", what, n->id);
 }
@@ -340,9 +344,9 @@ saw_grant(uint64_t sid, int agent, uint64_t request, const Mayfly__Agent__V1__Gr
 	if (!permitted(j, g->profile, a->policy))
 		sim_violated(4, "%s of uid %u in pool %s gets profile %s, which no rule gives it", j->key,
 		    j->uid, sim_agent_pool(sim->agents[j->agent]), g->profile);
+	(void)snprintf(j->profile, sizeof(j->profile), "%s", g->profile);
 	obs_check_dead(j, "a grant");
 	check_managed(j, a);
-	(void)snprintf(j->profile, sizeof(j->profile), "%s", g->profile);
 	int64_t now_s = obs_wall_s() > a->wall_s ? obs_wall_s() : a->wall_s;
 	if (j->granted_s == 0)
 		j->granted_s = now_s;
@@ -365,6 +369,7 @@ saw_jwt(uint64_t sid, uint64_t request, const Mayfly__Agent__V1__JwtGrant *g)
 	else
 		c->sent = true;
 	obs_check_dead(a->job, "a token");
+	obs_jwt_key(g->token);
 	int64_t now_s = obs_wall_s() > a->wall_s ? obs_wall_s() : a->wall_s;
 	if (g->expires > now_s + SIM_JWT_TTL_S ||
 	    (a->job->granted_s > 0 && g->expires > a->job->granted_s + SIM_MAX_JOB_S + SIM_DRAIN_S + 1))
@@ -598,6 +603,9 @@ sim_saw_peace(uint64_t since_us)
 		if (j->ended == NEVER || !obs_durable(&j->end_record))
 			sim_violated(j->removed ? 7 : 2, "%s is over, and the log does not say so", j->key);
 	}
+	for (size_t i = 0; i < sim->agents_n; i++)
+		if (node_whole((int)i))
+			obs_jwt_peace(i);
 	for (size_t i = 0; i < sim->agents_n; i++)
 		if (node_whole((int)i) && me()->served_by[i] < since_us) {
 			sim_agent_say(sim->agents[i], why);

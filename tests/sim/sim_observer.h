@@ -83,6 +83,7 @@ struct sim_observer {
 	unsigned policy, since; /* the version in force; acts are judged by any since their request */
 	bool clones[SIM_AGENTS];
 	uint64_t served_by[SIM_AGENTS]; /* sim time of the last time a job was served there */
+	struct obs_freezes *freezes;	/* NULL: nobody freezes in this history */
 };
 
 struct obs_job *obs_job_by_key(const char *key);
@@ -93,6 +94,15 @@ struct obs_session *obs_session(uint64_t sid);
 int64_t obs_wall_s(void); /* the broker's wall clock */
 /* Nobody may get anything for it any more. */
 void obs_check_dead(const struct obs_job *j, const char *what);
+/* sim_bundles.c */
+void obs_jwt_key(const char *token);
+void obs_jwt_peace(size_t agent); /* a whole node */
+/* sim_freezes.c */
+struct obs_freezes *sim_freezes_new(void);
+void sim_freezes_free(struct obs_freezes *f);
+void obs_check_frozen(const struct obs_job *j, const char *what);
+void sim_saw_freeze_record(uint64_t index, const struct mf_record *r);
+void sim_saw_freezes_restart(bool power, uint64_t size);
 bool obs_durable(const struct mf_buf *record);
 void obs_hex(struct mf_slice bytes, char to[65]); /* of their SHA-256 */
 /* sim_credential.c: a certificate or token that leaves the notary. */

@@ -15,12 +15,12 @@
 #define REQUIRED 2u
 #define ANSWER_US (4 * SIM_S) /* a removal is effective before, whatever the disk does */
 
-enum kind { TOKEN, END, EVICT, ADD };
+enum kind { TOKEN, END, EVICT, ADD, FREEZE, THAW };
 
 struct pending {
 	uint64_t call; /* 0: free */
 	enum kind kind;
-	char id[MF_STATE_ID_MAX];
+	char id[MF_STATE_ID_MAX], name[32]; /* name: of what is frozen, and id its kind */
 	size_t agent;
 	unsigned persons;   /* that signed, each once; 99: with signatures that were used before */
 	struct mf_buf used; /* the call, when it is signed well enough */
@@ -94,7 +94,7 @@ overdue(void *arg, uint64_t call)
 {
 	struct sim_operators *o = arg;
 	const struct pending *p = pending_of(o, call);
-	if (call != 0 && p != NULL && (p->kind == END || p->kind == EVICT))
+	if (call != 0 && p != NULL && (p->kind == END || p->kind == EVICT || p->kind == FREEZE))
 		sim_violated(7, "the removal of %s was not effective %llu s after it was asked for", p->id,
 		    (unsigned long long)(ANSWER_US / SIM_S));
 }
@@ -328,9 +328,79 @@ change_keys(struct sim_operators *o)
 	send_signed(o, p, &call, some_keys());
 }
 
+static const struct {
+	const char *kind, *name;
+} subjects[] = { { "profile", "train" }, { "profile", "shell" }, { "rule", "alice-trains" },
+	{ "rule", "carol-trains" }, { "person", "unix:alice" }, { "person", "unix:bob" },
+	{ "person", "unix:carol" }, { "tenant", "default" }, { "all", "" } };
+
+static void
+freeze(struct sim_operators *o)
+{
+	Mayfly__Roles__V1__AdminCall call = MAYFLY__ROLES__V1__ADMIN_CALL__INIT;
+	Mayfly__Admin__V1__FreezeRequest q = MAYFLY__ADMIN__V1__FREEZE_REQUEST__INIT;
+	size_t i = (size_t)sim_below(MF_COUNT(subjects));
+	struct pending *p = begin(o, FREEZE, subjects[i].kind, &call);
+	if (p == NULL)
+		return;
+	(void)snprintf(p->name, sizeof(p->name), "%s", subjects[i].name);
+	sim_trace("operator freezes %s %s", p->id, p->name);
+	sim_saw_freeze_asked(p->id, p->name);
+	q.kind = p->id;
+	q.name = p->name;
+	q.for_s = sim_one_in(3) ? (int64_t)sim_between(1, 60) : 0;
+	call.what_case = MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_FREEZE;
+	call.freeze = &q;
+	sim_notary_admin(sim->notary, &call);
+}
+
+/* Lift one of those that stand; some are signed badly, unless ${well}. */
+static void
+thaw(struct sim_operators *o, bool well)
+{
+	Mayfly__Roles__V1__AdminCall call = MAYFLY__ROLES__V1__ADMIN_CALL__INIT;
+	Mayfly__Admin__V1__UnfreezeRequest q = MAYFLY__ADMIN__V1__UNFREEZE_REQUEST__INIT;
+	const char *kind, *name;
+	if (!sim_some_freeze((size_t)sim_below(16), &kind, &name))
+		return;
+	struct pending *p = begin(o, THAW, kind, &call);
+	if (p == NULL)
+		return;
+	(void)snprintf(p->name, sizeof(p->name), "%s", name);
+	sim_trace("operator lifts %s %s", p->id, p->name);
+	q.kind = p->id;
+	q.name = p->name;
+	call.what_case = MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_UNFREEZE;
+	call.unfreeze = &q;
+	send_signed(o, p, &call, well ? 5 : some_keys());
+}
+
+static void
+thaw_all(void *arg, uint64_t x)
+{
+	MF_UNUSED(x);
+	for (unsigned i = 0; i < 4; i++)
+		thaw(arg, true);
+	sim_after(2 * SIM_S, thaw_all, arg, 0, NULL);
+}
+
+static void
+act_of_clouded(struct sim_operators *o)
+{
+	const char *kind, *name;
+	if (!sim_some_freeze(0, &kind, &name) && sim_one_in(3))
+		freeze(o);
+	else if (sim_one_in(2))
+		thaw(o, false);
+}
+
 void
 sim_operators_act(struct sim_operators *o)
 {
+	if (sim->clouded && sim_one_in(4)) {
+		act_of_clouded(o);
+		return;
+	}
 	const char *job = sim_jobs() == 0 ? NULL : sim_job_id((size_t)sim_below(sim_jobs()));
 	const struct sim_agent *a = sim->agents[sim_below(sim->agents_n)];
 	uint64_t what = sim_below(16);
@@ -357,6 +427,8 @@ sim_operators_calm(struct sim_operators *o)
 {
 	o->policy += o->policy % 2;
 	sim_notary_policy(sim->notary, o->policy);
+	if (sim->clouded)
+		thaw_all(o, 0);
 }
 
 /* ---- answers ---- */
@@ -404,6 +476,16 @@ sim_operators_reply(const Mayfly__Roles__V1__AdminReply *reply)
 			removed(o, &p, reply->removal);
 		else
 			sim_saw_removal_refused(p.id, p.kind == EVICT);
+		break;
+	case FREEZE:
+		if (good)
+			sim_saw_freeze(p.id, p.name, reply->removal->recorded);
+		break;
+	case THAW:
+		if (good)
+			sim_saw_act("unfreeze", p.persons);
+		if (good || strstr(reply->error, "not frozen") != NULL)
+			sim_saw_not_frozen(p.id, p.name);
 		break;
 	case ADD:
 		if (good)

@@ -200,15 +200,6 @@ op_publish(void *ctx, uint64_t number, struct mf_slice bundle_der)
 	sim_net_documents();
 }
 
-/* No front here judges tokens: the document goes nowhere, and no agent confirms it. */
-static void
-op_jwt_bundle(void *ctx, uint64_t number, struct mf_slice jwks)
-{
-	MF_UNUSED(ctx);
-	MF_UNUSED(number);
-	MF_UNUSED(jwks);
-}
-
 static void
 op_distrusted(void *ctx, struct mf_slice ids)
 {
@@ -252,7 +243,7 @@ const struct mf_engine_ops sim_engine_ops = {
 	.make_key = op_make_key,
 	.forget_key = op_forget_key,
 	.publish = op_publish,
-	.jwt_bundle = op_jwt_bundle,
+	.jwt_bundle = sim_op_jwt_bundle,
 	.distrusted = op_distrusted,
 	.ask_policy = op_ask_policy,
 	.event = op_event,

@@ -76,6 +76,16 @@ put_grants(unsigned version, const char *profile, struct mf_policy_cloud *to)
 	return n;
 }
 
+bool
+sim_policy_is_rule(const char *name, const char *pool, const char *user, const char *profile)
+{
+	for (size_t i = 0; i < MF_COUNT(rules); i++)
+		if (strcmp(rules[i].id, name) == 0)
+			return strcmp(rules[i].profile, profile) == 0 && strcmp(rules[i].user, user) == 0 &&
+			       strcmp(rules[i].pool, pool) == 0;
+	return false;
+}
+
 static void
 permit(struct mf_policy *p, size_t i)
 {

@@ -206,6 +206,10 @@ sim_saw_record(uint64_t index, struct mf_slice bytes, bool removal)
 	case MF_REC_REVOKE_COMPLETED:
 		sim_saw_cloud_record(index, r, bytes);
 		break;
+	case MF_REC_FREEZE_SET:
+	case MF_REC_FREEZE_LIFTED:
+		sim_saw_freeze_record(index, r);
+		break;
 	case MF_REC_NODE_SESSION:
 	case MF_REC_NODE_CONFIRMED:
 	case MF_REC_NODE_EVICTED:
@@ -254,6 +258,7 @@ sim_saw_notary_start(bool power, uint64_t size)
 	o->sessions_n = o->asked_n = 0;
 	memset(o->asked, 0, sizeof(o->asked));
 	sim_saw_clouds_restart(size);
+	sim_saw_freezes_restart(power, size);
 	for (size_t i = 0; i < o->jobs_n; i++)
 		forget_job(&o->jobs[i], power, size);
 	for (size_t i = 0; i < o->creds_n; i++) {
