@@ -551,6 +551,36 @@ mf_memdisk_power_loss(struct memdisk *d)
 	mf_memdisk_exit(d);
 }
 
+static uint8_t *
+copy_of(const uint8_t *from, size_t cap)
+{
+	uint8_t *to = cap == 0 ? NULL : malloc(cap);
+	if (cap > 0 && to == NULL)
+		abort();
+	if (cap > 0)
+		memcpy(to, from, cap);
+	return to;
+}
+
+struct memdisk *
+mf_memdisk_copy(const struct memdisk *d)
+{
+	struct memdisk *c = mf_memdisk_new(d->capacity, d->seed);
+	c->live = d->live;
+	c->disk = d->disk;
+	c->journaled = d->journaled;
+	memcpy(c->journal, d->journal, d->journaled * sizeof(d->journal[0]));
+	for (size_t i = 0; i < FILES; i++) {
+		struct file *f = &c->file[i];
+		*f = d->file[i];
+		f->live = copy_of(d->file[i].live, f->cap);
+		f->disk = copy_of(d->file[i].disk, f->cap);
+		f->dirty = copy_of(d->file[i].dirty, f->cap);
+	}
+	mf_memdisk_power_loss(c);
+	return c;
+}
+
 uint8_t *
 mf_memdisk_file(struct memdisk *d, const char *name, size_t *ret_n)
 {

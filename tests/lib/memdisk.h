@@ -33,6 +33,8 @@ void mf_memdisk_capacity(struct memdisk *d, uint64_t capacity);
 void mf_memdisk_exit(struct memdisk *d);
 /* The power is gone: only what the disk holds stays (plus what the coin gives). Power is on again. */
 void mf_memdisk_power_loss(struct memdisk *d);
+/* What a copy of the disk, taken now, would have; the caller's. */
+struct memdisk *mf_memdisk_copy(const struct memdisk *d);
 /* The live content of a file, to look at or to damage; NULL when there is none. */
 uint8_t *mf_memdisk_file(struct memdisk *d, const char *name, size_t *ret_n);
 /* Whether ${what} is in a file that a power loss now would leave, whatever the coin says. */

@@ -40,6 +40,7 @@ struct sim {
 	bool trace, failed, healing;
 	bool managed;	 /* jobs of a workload manager are among the others */
 	bool clouded;	 /* jobs use cloud tokens, and operators freeze */
+	bool restores;	 /* the broker comes back from a backup */
 	unsigned broken; /* which invariant, when failed */
 	struct mf_heap events;
 	const struct sim_host *host; /* whose role runs */
@@ -83,6 +84,8 @@ const struct mf_log_io *sim_disk_io(struct sim_disk *d);
 void sim_disk_exit(struct sim_disk *d);	 /* the process is gone */
 void sim_disk_power(struct sim_disk *d); /* the machine is */
 void sim_disk_full(struct sim_disk *d, bool full);
+struct sim_disk *sim_disk_backup(const struct sim_disk *d);	    /* what lies there now */
+void sim_disk_restore(struct sim_disk *d, struct sim_disk *backup); /* takes it; nobody has files open */
 /* One of the next calls fails (and with ${power} all after it: then sim_disk_power follows). */
 void sim_disk_trouble(struct sim_disk *d, bool power);
 /* Whether a power loss now would leave ${what} in the log. */
@@ -95,6 +98,7 @@ void sim_notary_free(struct sim_notary *n);
 void sim_notary_crash(struct sim_notary *n, bool power); /* starts again by itself */
 bool sim_notary_up(const struct sim_notary *n);
 struct mf_engine *sim_notary_engine(struct sim_notary *n);
+void sim_notary_origin(struct mf_buf *to); /* of its log, as it is now */
 struct sim_disk *sim_notary_disk(struct sim_notary *n);
 struct sim_host *sim_notary_host(struct sim_notary *n);
 /* Slow the disk: syncs take so long, for a while. */
@@ -248,6 +252,7 @@ struct sim_managed {
 	uint32_t owner;
 	int64_t deadline;
 };
+void sim_managers_forget(void); /* what it was told is in a part of the log that is lost */
 struct sim_managed sim_managers_know(const char *key);
 
 /* ---- sim_policy.c: what policy gives, twice: to the product, and as the observer knows it ---- */
@@ -275,7 +280,7 @@ void sim_saw_removal_refused(const char *id, bool node);
 void sim_saw_readmitted(const char *node);
 void sim_saw_policy(unsigned version);
 /* What operators froze: they were told that it is effective; asked for it; and that it does not stand. */
-void sim_saw_freeze(const char *kind, const char *name, bool recorded);
+void sim_saw_freeze(const char *kind, const char *name, uint64_t index, bool recorded);
 void sim_saw_freeze_asked(const char *kind, const char *name);
 void sim_saw_not_frozen(const char *kind, const char *name);
 /* One that may stand; false: none does. */

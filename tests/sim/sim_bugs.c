@@ -155,6 +155,16 @@ __wrap_mf_checkpointer_publish(struct mf_checkpointer *c, const struct mf_wal_he
 	return s;
 }
 
+/* 13: a restore leaves leases as they were. */
+void __real_mf_engine_void_leases(struct mf_engine *e, struct mf_now now);
+void __wrap_mf_engine_void_leases(struct mf_engine *e, struct mf_now now);
+void
+__wrap_mf_engine_void_leases(struct mf_engine *e, struct mf_now now)
+{
+	if (sim->bug != 13)
+		__real_mf_engine_void_leases(e, now);
+}
+
 /* The boot id of the node whose attestor asks; every other file of /proc is not simulated. */
 enum mf_status __wrap_mf_procfile_read(int dirfd, const char *path, struct mf_buf *to, struct mf_err *err);
 enum mf_status

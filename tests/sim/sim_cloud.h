@@ -72,6 +72,7 @@ struct obs_job;
 /* The answer to what was asked for ${j}, by policies from ${policy} on. */
 void sim_saw_cloud_grant(struct obs_job *j, unsigned policy, const Mayfly__Agent__V1__CloudGrant *g);
 void sim_saw_clouds_restart(uint64_t size); /* the log has so many records */
+void sim_saw_clouds_lost(uint64_t size);    /* and what came after them is lost for good */
 void sim_saw_clouds_peace(void);
 /* A job's process was handed this token. */
 void sim_saw_token_used(const char *key, const char *cred);

@@ -134,6 +134,26 @@ sim_disk_power(struct sim_disk *d)
 	}
 }
 
+struct sim_disk *
+sim_disk_backup(const struct sim_disk *d)
+{
+	struct sim_disk *b = sim_alloc(sizeof(*b));
+	for (int i = 0; i < DIRS; i++)
+		b->dir[i] = mf_memdisk_copy(d->dir[i]);
+	return b;
+}
+
+void
+sim_disk_restore(struct sim_disk *d, struct sim_disk *backup)
+{
+	for (int i = 0; i < DIRS; i++) {
+		mf_memdisk_free(d->dir[i]);
+		d->dir[i] = backup->dir[i];
+		mf_memdisk_capacity(d->dir[i], ROOM);
+	}
+	free(backup);
+}
+
 void
 sim_disk_full(struct sim_disk *d, bool full)
 {

@@ -89,11 +89,14 @@ obs_check_frozen(const struct obs_job *j, const char *what)
 /* ---- what operators were told ---- */
 
 void
-sim_saw_freeze(const char *kind, const char *name, bool recorded)
+sim_saw_freeze(const char *kind, const char *name, uint64_t index, bool recorded)
 {
 	struct freeze *f = freeze_of(kind, name);
 	struct sim_observer *o = sim->observer;
-	f->effective = f->perhaps = true;
+	f->perhaps = true;
+	if (f->lifted != NEVER && f->lifted > index)
+		return; /* the answer is of before */
+	f->effective = true;
 	f->recorded = recorded;
 	for (size_t i = 0; i < o->jobs_n; i++) {
 		const struct obs_job *j = &o->jobs[i];
@@ -144,6 +147,18 @@ sim_saw_freeze_record(uint64_t index, const struct mf_record *r)
 	f->was_effective = f->effective;
 	f->was_recorded = f->recorded;
 	f->effective = f->recorded = false;
+}
+
+void
+sim_saw_freezes_lost(void)
+{
+	struct obs_freezes *o = sim->observer->freezes;
+	for (size_t i = 0; o != NULL && i < FREEZES; i++)
+		if (o->v[i].kind[0] != '\0') {
+			o->v[i].effective = o->v[i].recorded = false;
+			o->v[i].lifted = NEVER;
+			o->v[i].perhaps = true;
+		}
 }
 
 void

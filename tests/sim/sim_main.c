@@ -29,7 +29,7 @@ usage(void)
 }
 
 /* The planted bugs, and the invariant that each is of. */
-static const int bug_breaks[] = { 0, 1, 2, 3, 4, 5, 6, 7, 1, 2, 2, 7, 1 };
+static const int bug_breaks[] = { 0, 1, 2, 3, 4, 5, 6, 7, 1, 2, 2, 7, 1, 2 };
 
 #define GOOD 0
 #define BROKE 10 /* and the number of the invariant */
@@ -42,6 +42,7 @@ live(uint64_t seed, int bug, bool trace)
 		.chance = seed * UINT64_C(0xd1342543de82ef95) + 7,
 		.managed = seed % 4 == 3,
 		.clouded = seed % 2 == 1 && seed % 8 != 1,
+		.restores = seed % 16 == 13 || seed % 16 == 15,
 		.bug = bug,
 		.trace = trace };
 	sim = &world;

@@ -239,6 +239,14 @@ sim_managers_answered(const char *key, bool final)
 	}
 }
 
+void
+sim_managers_forget(void)
+{
+	struct sim_managers *m = sim->managers;
+	for (size_t i = 0; m != NULL && i < m->jobs_n; i++)
+		m->jobs[i].owner_said = m->jobs[i].over_said = false;
+}
+
 struct sim_managed
 sim_managers_know(const char *key)
 {

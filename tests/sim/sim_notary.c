@@ -12,6 +12,7 @@
 #include "broker/keys/broker_keys.h"
 #include "crypto/inner.h"
 #include "sim_cloud.h"
+#include "sim_observer.h"
 
 static void start(void *arg, uint64_t x);
 
@@ -379,6 +380,9 @@ open_all(struct sim_notary *n, struct mf_err *err)
 	mf_rand_bytes(random, sizeof(random));
 	mf_uuid7(sim_notary_now(n).wall_us, random, boot);
 	mf_engine_start(n->engine, sim_notary_now(n), boot);
+	if (n->restoring)
+		sim_saw_restored_start();
+	n->restoring = false;
 	if (o.truncated_bytes > 0)
 		mf_engine_recovered(n->engine, sim_notary_now(n), o.truncated_bytes);
 	mf_removals_each(n->removals, redo, n);
@@ -478,6 +482,7 @@ sim_notary_new(void)
 	if (mf_note_key_init(mf_buf_slice(&n->origin), pub, &n->note, &err) != MF_OK)
 		sim_abort("notary: %s", err.msg);
 	sim_after(1, start, n, 0, &n->life);
+	sim_restore_plan(n);
 	return n;
 }
 
@@ -531,6 +536,12 @@ sim_notary_crash(struct sim_notary *n, bool power)
 	sim_courier_notary_gone();
 	sim_net_notary_gone();
 	sim_after(sim_between(50, 5000) * SIM_MS, start, n, 0, &n->life);
+}
+
+void
+sim_notary_origin(struct mf_buf *to)
+{
+	mf_buf_put_slice(to, mf_buf_slice(&sim->notary->origin));
 }
 
 bool

@@ -13,7 +13,8 @@
 #include "sim.h"
 
 #define WORKERS 2u
-#define SEGMENT 65536u
+/* Small, for many snapshots; but all that an operator freezes at once is one batch, which must fit. */
+#define SEGMENT (sim->clouded ? 131072u : 65536u)
 #define KEYS 64u
 #define TICK_MS 250u
 #define LEASE_TTL_MS 20000u
@@ -34,7 +35,8 @@ struct sim_notary {
 	struct mf_note_key note;
 	int memfd;
 	unsigned policy;
-	bool began;
+	bool began, restoring;
+	struct sim_disk *backup; /* NULL: none was taken */
 	/* Of one life. */
 	struct mf_engine *engine; /* NULL: down */
 	struct mf_crew *crew;
@@ -59,6 +61,8 @@ struct sim_notary {
 
 extern const struct mf_engine_ops sim_engine_ops;
 void sim_op_jwt_bundle(void *ctx, uint64_t number, struct mf_slice jwks); /* sim_bundles.c */
+/* sim_restore.c */
+void sim_restore_plan(struct sim_notary *n);
 /* sim_heads.c */
 void sim_heads_durable(struct sim_notary *n, uint64_t size);
 void sim_heads_check(struct sim_notary *n); /* after a turn of the committer */

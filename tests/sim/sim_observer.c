@@ -589,6 +589,8 @@ sim_saw_peace(uint64_t since_us)
 {
 	char why[256];
 	sim_saw_clouds_peace();
+	if (me()->restored != 0 && !me()->ca_replaced)
+		sim_violated(2, "what the CA signed in the lost part of the log is trusted until it expires");
 	for (size_t i = 0; i < sim->agents_n; i++)
 		if (sim_agent_holds_dead(sim->agents[i], why))
 			sim_violated(2, "node%zu still holds what it has for %s, which is over", i, why);

@@ -24,6 +24,7 @@ struct obs_job {
 	int64_t ending_until; /* announced; 0: not */
 	uint64_t opened, ended, suspended, resumed, ending; /* indices of records; NEVER */
 	struct mf_buf end_record;
+	bool voided;   /* by a restore: its instance may attach anew */
 	bool end_told; /* the node was told that its end is recorded */
 	/* Of the operators' ends: asked for, effective, recorded. */
 	bool asked, removed, recorded;
@@ -83,6 +84,8 @@ struct sim_observer {
 	unsigned policy, since; /* the version in force; acts are judged by any since their request */
 	bool clones[SIM_AGENTS];
 	uint64_t served_by[SIM_AGENTS]; /* sim time of the last time a job was served there */
+	uint64_t restored;		/* so many records had the backup that came back; 0: none did */
+	bool ca_replaced;		/* since then */
 	struct obs_freezes *freezes;	/* NULL: nobody freezes in this history */
 };
 
@@ -97,7 +100,11 @@ void obs_check_dead(const struct obs_job *j, const char *what);
 /* sim_bundles.c */
 void obs_jwt_key(const char *token);
 void obs_jwt_peace(size_t agent); /* a whole node */
+/* sim_restore.c */
+void sim_saw_restore(uint64_t size);
+void sim_saw_restored_start(void);
 /* sim_freezes.c */
+void sim_saw_freezes_lost(void);
 struct obs_freezes *sim_freezes_new(void);
 void sim_freezes_free(struct obs_freezes *f);
 void obs_check_frozen(const struct obs_job *j, const char *what);

@@ -149,7 +149,7 @@ send_signed(struct sim_operators *o, struct pending *p, Mayfly__Roles__V1__Admin
 	(void)snprintf(policy, sizeof(policy), "%064x", o->policy + 1);
 	mf_buf_init(&text, MF_LIM_ADMIN_TEXT);
 	mf_buf_init(&log, 1024);
-	mf_log_origin(SIM_TD, SIM_BROKER, &log);
+	sim_notary_origin(&log);
 	const struct mf_admin_head head = { .log = mf_buf_cstr(&log),
 		.policy = policy,
 		.nonce = nonce,
@@ -479,7 +479,7 @@ sim_operators_reply(const Mayfly__Roles__V1__AdminReply *reply)
 		break;
 	case FREEZE:
 		if (good)
-			sim_saw_freeze(p.id, p.name, reply->removal->recorded);
+			sim_saw_freeze(p.id, p.name, reply->removal->record_index, reply->removal->recorded);
 		break;
 	case THAW:
 		if (good)

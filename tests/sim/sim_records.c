@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "broker/core/key_use.h"
 #include "crypto/hash.h"
 
 static struct sim_observer *
@@ -36,8 +37,13 @@ lease_opened(uint64_t index, const struct mf_record *r)
 		sim_violated(4, "a lease is opened for %s, which no node has asked for", key);
 		return;
 	}
-	if (j->lease[0] != '\0' && j->opened != NEVER)
+	if (j->voided) {
+		j->voided = false;
+		j->ended = j->suspended = j->resumed = j->ending = NEVER;
+		j->ending_until = j->granted_s = 0;
+	} else if (j->lease[0] != '\0' && j->opened != NEVER) {
 		sim_violated(3, "a second lease is opened for %s", key);
+	}
 	to_text(j->lease, sizeof(j->lease), r->s[MF_RS_LEASE]);
 	to_text(j->job, sizeof(j->job), r->s[MF_RS_JOB_ID]);
 	to_text(j->node, sizeof(j->node), r->s[MF_RS_NODE_ID]);
@@ -81,6 +87,7 @@ lease_ended(uint64_t index, const struct mf_record *r, struct mf_slice bytes)
 	check_named(j, r);
 	if (j->ended == NEVER)
 		j->ended = index;
+	j->voided = mf_slice_eq_str(r->s[MF_RS_CAUSE], "restored");
 	keep(&j->end_record, bytes);
 }
 
@@ -205,6 +212,9 @@ sim_saw_record(uint64_t index, struct mf_slice bytes, bool removal)
 	case MF_REC_CLOUD_RECONCILED:
 	case MF_REC_REVOKE_COMPLETED:
 		sim_saw_cloud_record(index, r, bytes);
+		break;
+	case MF_REC_KEY_ACTIVATED:
+		sim->observer->ca_replaced |= mf_slice_eq_str(r->s[MF_RS_KEY_USE], MF_KEY_USE_X509);
 		break;
 	case MF_REC_FREEZE_SET:
 	case MF_REC_FREEZE_LIFTED:

@@ -21,17 +21,18 @@ struct obs_cloud {
 	uint64_t intent, outcome, completed; /* indices of records; NEVER */
 	struct mf_buf intent_record, outcome_record;
 	bool asked, issued, granted;
-	int64_t exp,
-	    skew_s; /* the latest that it may work by the record; how far the broker's clock was off then */
-	uint64_t began_us, over_us,
-	    dead_us;		 /* dead_us: when the latest revoke.completed says that it is dead */
+	/* The latest that it may work by the record, and how far the broker's clock was off then. */
+	int64_t exp, skew_s, intent_exp, intent_skew_s;
+	uint64_t began_us, over_us;
+	uint64_t dead_us;	 /* when the latest revoke.completed says that it is dead */
 	struct sim_token *token; /* NULL: no provider made one */
 };
 
 struct obs_clouds {
 	struct obs_cloud v[OBS_CLOUDS];
 	size_t n;
-	uint64_t up_us; /* since when the notary is up */
+	uint64_t up_us;	  /* since when the notary is up */
+	uint64_t lost_us; /* when a part of the log was lost */
 };
 
 static void watch(void *arg, uint64_t x);
@@ -103,6 +104,8 @@ intent(uint64_t index, const struct mf_record *r, struct mf_slice bytes)
 		.exp = r->n[MF_RN_EXP],
 		.skew_s = obs_wall_s() - sim_provider_s(),
 		.began_us = sim->t_us };
+	c->intent_exp = c->exp;
+	c->intent_skew_s = c->skew_s;
 	(void)snprintf(
 	    c->cred, sizeof(c->cred), "%.*s", (int)r->s[MF_RS_SERIAL].n, (const char *)r->s[MF_RS_SERIAL].p);
 	(void)snprintf(c->lease, sizeof(c->lease), "%.*s/%llu", (int)r->s[MF_RS_LEASE].n,
@@ -203,6 +206,8 @@ sim_saw_minted(const struct sim_token *t)
 {
 	struct obs_cloud *c = find(mf_slice_str(t->cred));
 	sim_counts.tokens++;
+	if (c == NULL && sim->clouds->lost_us != 0 && sim->t_us < sim->clouds->lost_us + 60 * SIM_S)
+		return; /* asked for before, and on its way all the time */
 	if (c == NULL || c->intent == NEVER || !obs_durable(&c->intent_record)) {
 		sim_violated(1, "there is a token %s, and the log knows nothing of it", t->cred);
 		return;
@@ -263,6 +268,8 @@ sim_saw_token_used(const char *key, const char *cred)
 {
 	const struct obs_cloud *c = find(mf_slice_str(cred));
 	const char *name = strrchr(key, '/');
+	if (c == NULL && sim->clouds->lost_us != 0)
+		return; /* of the lost part of the log: it expires */
 	if (c == NULL || c->job == NULL || name == NULL || strcmp(strrchr(c->job->key, '/'), name) != 0)
 		sim_violated(5, "a process of %s is handed cloud token %s of %s", key, cred,
 		    c == NULL || c->job == NULL ? "nobody" : c->job->key);
@@ -317,6 +324,24 @@ sim_saw_clouds_peace(void)
 }
 
 /* ---- a new life ---- */
+
+void
+sim_saw_clouds_lost(uint64_t size)
+{
+	struct obs_clouds *o = sim->clouds;
+	o->lost_us = sim->t_us;
+	for (size_t i = 0; i < o->n; i++) {
+		struct obs_cloud *c = &o->v[i];
+		if (c->intent >= size)
+			c->asked = c->granted = false; /* it expires, and nobody knows of it */
+		if (c->outcome != NEVER && c->outcome >= size) {
+			c->granted = false;
+			c->exp = c->intent_exp;
+			c->skew_s = c->intent_skew_s;
+		}
+	}
+	sim_saw_clouds_restart(size);
+}
 
 void
 sim_saw_clouds_restart(uint64_t size)
