@@ -178,7 +178,8 @@ mf_cloud_find_peer(struct mf_attestor *a, const Mayfly__Roles__V1__FindPeer *q)
 		m.unavailable = true;
 		m.reason = starting;
 	} else if (i == NULL || i->state >= MF_JOB_ENDED) {
-		m.reason = over;
+		m.reason = over; /* one that is forgotten has ended, too */
+		m.ended = true;
 	} else if (!is_of(a, i, q)) {
 		m.reason = foreign;
 	} else {

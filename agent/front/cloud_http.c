@@ -26,6 +26,7 @@ struct peer {
 	uint64_t handle, cgroup_id; /* 0: it has none of its own */
 	struct in_addr address;
 	char secret[MF_CLOUD_SECRET_MAX + 1];
+	char over[64]; /* why it has ended; "": it has not. Kept for those who still ask */
 	bool map_oom;
 	UT_hash_handle hh;
 };
@@ -206,7 +207,7 @@ find(struct call *c)
 	struct mf_cloud_http *h = c->http;
 	struct peer *p = NULL;
 	HASH_FIND(hh, h->peers, c->name, strlen(c->name), p);
-	if (p != NULL && p->cgroup_id != 0 && p->cgroup_id == c->who.cgroup_id)
+	if (p != NULL && p->over[0] == '\0' && p->cgroup_id != 0 && p->cgroup_id == c->who.cgroup_id)
 		serve(c, p);
 	else if (!mf_attestor_link_open(h->cfg.link) || ask_attestor(c, NULL) != MF_OK)
 		hold(c);
@@ -246,6 +247,23 @@ learn(struct mf_cloud_http *h, const char *name, const Mayfly__Roles__V1__PeerFo
 	return NULL;
 }
 
+/* The attestor forgets what has ended; its own processes are told what it said at the end. */
+static void
+refuse_unknown(struct call *c, const Mayfly__Roles__V1__PeerFound *m)
+{
+	struct mf_cloud_http *h = c->http;
+	struct peer *p = NULL;
+	h->stats.foreign++;
+	if (!m->ended) {
+		refuse(c, 403, "AccessDenied", m->reason);
+		return;
+	}
+	HASH_FIND(hh, h->peers, c->name, strlen(c->name), p);
+	bool own = p != NULL && p->over[0] != '\0' && p->cgroup_id == c->who.cgroup_id &&
+		   mf_ct_equal(mf_slice_str(secret_of(c)), mf_slice_str(p->secret));
+	refuse(c, 403, mf_cloud_result_code(MF_CLOUD_ENDED), own ? p->over : m->reason);
+}
+
 void
 mf_cloud_http_on_peer(struct mf_cloud_http *h, const Mayfly__Roles__V1__PeerFound *m)
 {
@@ -264,8 +282,7 @@ mf_cloud_http_on_peer(struct mf_cloud_http *h, const Mayfly__Roles__V1__PeerFoun
 		return;
 	}
 	if (!m->known) {
-		h->stats.foreign++;
-		refuse(c, 403, "AccessDenied", m->reason);
+		refuse_unknown(c, m);
 		return;
 	}
 	const struct peer *p = learn(h, c->name, m);
@@ -276,12 +293,18 @@ mf_cloud_http_on_peer(struct mf_cloud_http *h, const Mayfly__Roles__V1__PeerFoun
 }
 
 void
-mf_cloud_http_ended(struct mf_cloud_http *h, uint64_t handle)
+mf_cloud_http_ended(struct mf_cloud_http *h, const Mayfly__Roles__V1__InstanceEnded *m)
 {
 	struct peer *p, *next;
 	HASH_ITER(hh, h->peers, p, next)
-	if (p->handle == handle)
-		forget_peer(h, p);
+	{
+		if (p->handle != m->handle || p->over[0] != '\0')
+			continue;
+		if (m->suspended)
+			forget_peer(h, p);
+		else
+			(void)snprintf(p->over, sizeof(p->over), "the job has ended (%.40s)", m->cause);
+	}
 }
 
 /* What waits for the attestor. An answer may bring others with it: after one the list is gone through anew. */

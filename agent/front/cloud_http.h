@@ -51,7 +51,7 @@ const uint8_t *mf_cloud_http_key(const struct mf_cloud_http *h);
 
 /* --- from the link --- */
 void mf_cloud_http_on_peer(struct mf_cloud_http *h, const Mayfly__Roles__V1__PeerFound *m);
-void mf_cloud_http_ended(struct mf_cloud_http *h, uint64_t handle);
+void mf_cloud_http_ended(struct mf_cloud_http *h, const Mayfly__Roles__V1__InstanceEnded *m);
 void mf_cloud_http_link_closed(struct mf_cloud_http *h);
 void mf_cloud_http_link_opened(struct mf_cloud_http *h);
 

@@ -152,8 +152,7 @@ link_message(void *ctx, uint16_t type, const ProtobufCMessage *msg)
 	case MF_MSG_INSTANCE_ENDED:
 		mf_job_conns_ended(f->conns, ((const Mayfly__Roles__V1__InstanceEnded *)m)->handle);
 		if (f->cloud_http != NULL)
-			mf_cloud_http_ended(
-			    f->cloud_http, ((const Mayfly__Roles__V1__InstanceEnded *)m)->handle);
+			mf_cloud_http_ended(f->cloud_http, m);
 		mf_identities_on_ended(f->ids, m);
 		break;
 	case MF_MSG_INSTANCE_HURRY:

@@ -305,13 +305,17 @@ test_find_peer(void **state)
 	assert_int_equal(f->cgroup_id, cgroup);
 	assert_int_equal(strncmp(f->instance_key, "local/n-1/", 10), 0);
 	assert_string_equal(strrchr(f->instance_key, '/') + 1, name);
-	assert_false(find_peer(r, 2, name, where + 1000000, getuid() + 1)->known);
+	f = find_peer(r, 2, name, where + 1000000, getuid() + 1);
+	assert_false(f->known);
+	assert_false(f->ended);
 	assert_false(find_peer(r, 3, "cg-1234567", where, getuid())->known);
 	assert_false(find_peer(r, 4, "", where, getuid())->known);
 	assert_false(find_peer(r, 5, "../..", where, getuid())->known);
 	end_child(p);
 	(void)expect(r, MF_MSG_INSTANCE_ENDED);
-	assert_false(find_peer(r, 6, name, where, getuid())->known);
+	f = find_peer(r, 6, name, where, getuid());
+	assert_false(f->known);
+	assert_true(f->ended);
 }
 
 /* ---- dry runs ---- */

@@ -283,9 +283,12 @@ on_find_peer(struct rig *r, const Mayfly__Roles__V1__FindPeer *q)
 	Mayfly__Roles__V1__PeerFound m = MAYFLY__ROLES__V1__PEER_FOUND__INIT;
 	r->find_peers++;
 	m.peer_id = q->peer_id;
-	m.known = !r->peer_foreign && !r->peer_late;
+	m.known = !r->peer_foreign && !r->peer_over && !r->peer_late;
 	m.unavailable = r->peer_late;
-	m.reason = (char *)(uintptr_t)(m.known ? "" : "the caller is not of this job");
+	m.ended = r->peer_over;
+	m.reason = (char *)(uintptr_t)(m.known	      ? ""
+				       : r->peer_over ? "the job has ended"
+						      : "the caller is not of this job");
 	if (m.known) {
 		m.handle = r->handle;
 		m.instance_key = r->key;

@@ -62,7 +62,8 @@ struct rig {
 	/* cloud grants of a grant, and how the attestor answers for sockets and tokens */
 	Mayfly__Agent__V1__CloudOffer *offers[4];
 	size_t n_offers;
-	bool peer_foreign, peer_late, peer_plain; /* plain: the instance has no cgroup of its own */
+	bool peer_foreign, peer_over, peer_late,
+	    peer_plain; /* plain: the instance has no cgroup of its own */
 	unsigned cloud_mints, find_peers;
 	/* Answers one; NULL: nobody does. */
 	void (*on_cloud)(struct rig *r, const Mayfly__Roles__V1__MintInstanceCloud *m);

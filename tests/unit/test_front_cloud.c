@@ -290,9 +290,11 @@ test_refused(void **state)
 	assert_non_null(strstr(c.body, "revoked by alice: leaked"));
 	mf_frig_ended(r, r->handle, false);
 	mf_frig_settle(r);
-	r->peer_foreign = true; /* as the attestor says of one that is over */
+	r->peer_over = true;
 	mf_crig_good(&c, "/v1/aws/data");
 	assert_int_equal(mf_rig_http_hear(&c), 403);
+	assert_non_null(strstr(c.body, "\"code\":\"CredentialRevoked\""));
+	assert_non_null(strstr(c.body, "the job has ended (empty)"));
 	(void)close(c.fd);
 }
 
