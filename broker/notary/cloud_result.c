@@ -191,13 +191,34 @@ reconcile(struct mf_engine *e, struct mf_now now, const struct cloud_work *w, co
 
 /* ---- a refusal of the provider ---- */
 
+/* The instance has an earlier token of this grant that still works. */
+static bool
+has_one(const struct mf_engine *e, struct mf_now now, const struct cloud_work *w)
+{
+	const struct mf_cloud_cred *c = mf_state_cloud(e->state, mf_slice_str(w->cred));
+	if (c == NULL || c->lease == NULL)
+		return false;
+	MF_LIST_EACH(p, &c->lease->clouds)
+	{
+		const struct mf_cloud_cred *old = MF_LIST_ITEM(p, struct mf_cloud_cred, at_lease);
+		if (old->state == MF_CLOUD_ACTIVE && old->epoch == c->epoch &&
+		    strcmp(old->grant, c->grant) == 0 && mf_cloud_may_work(old, now.wall_us / 1000000))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * What a provider refuses for good takes nothing from a job that has a token: it is served on while it works, and the
+ * renewal is tried again. Only policy takes away, and a provider's no is at times a key that it could not fetch.
+ */
 static void
 refused(struct mf_engine *e, struct mf_now now, const struct cloud_work *w,
     const Mayfly__Roles__V1__MintResult *res)
 {
 	char text[MF_POLICY_REASON_MAX];
 	const char *word = error_word(res->error);
-	bool later = true;
+	bool later = true, held = has_one(e, now, w);
 	static const char *const final[] = { "trust", "scope", "denied", "config" };
 	for (size_t i = 0; i < MF_COUNT(final); i++)
 		later &= strcmp(word, final[i]) != 0;
@@ -207,7 +228,7 @@ refused(struct mf_engine *e, struct mf_now now, const struct cloud_work *w,
 		reconcile(e, now, w, "unknown", res);
 	else
 		mf_cloud_failed(e, now, w, word, res);
-	mf_cloud_refuse(e, w, later ? UNAVAILABLE : DENIED, text);
+	mf_cloud_refuse(e, w, later || held ? UNAVAILABLE : DENIED, text);
 }
 
 /* ---- a token ---- */

@@ -602,43 +602,6 @@ test_a_courier_that_lies(void **state)
 	}
 }
 
-static void
-test_what_the_provider_refuses(void **state)
-{
-	MF_UNUSED(state);
-	static const struct {
-		const char *error;
-		Mayfly__Agent__V1__RefusalCode code;
-		bool orphan;
-	} cases[] = { { "transient", UNAVAILABLE, false }, { "throttled", UNAVAILABLE, false },
-		{ "trust", DENIED, false }, { "scope", DENIED, false }, { "issuer", UNAVAILABLE, false },
-		{ "clock", UNAVAILABLE, false }, { "denied", DENIED, false }, { "config", DENIED, false },
-		{ "bug", UNAVAILABLE, false }, { "unknown", UNAVAILABLE, true },
-		{ "nonsense", UNAVAILABLE, false }, { "", UNAVAILABLE, false } };
-	struct rig *r = mf_rig_with_cloud(&cloud, &job);
-	size_t failed = 0, orphans = 0;
-	for (size_t i = 0; i < MF_COUNT(cases); i++) {
-		char error[16], reason[] = "AccessDenied, request 7";
-		uint64_t req = sent(r);
-		Mayfly__Roles__V1__MintResult m = MAYFLY__ROLES__V1__MINT_RESULT__INIT;
-		(void)snprintf(error, sizeof(error), "%s", cases[i].error);
-		m.mint_id = cloud.asked[0]->mint_id;
-		m.error = error;
-		m.reason = reason;
-		mf_engine_minted(r->e, r->now, &m);
-		mf_rig_forget_asked(r);
-		mf_rig_settle(r);
-		assert_int_equal(mf_rig_refusal(r, 1, req), cases[i].code);
-		assert_non_null(strstr(mf_rig_answer(r, 1, req)->refusal->reason, "AccessDenied"));
-		failed += !cases[i].orphan;
-		orphans += cases[i].orphan;
-		assert_int_equal(mf_rig_count(r, MF_REC_CLOUD_FAILED), failed);
-		assert_int_equal(mf_rig_count(r, MF_REC_CLOUD_RECONCILED), orphans);
-	}
-	mf_rig_check_replay(r);
-	mf_rig_cloud_free(r);
-}
-
 /* Invariant 2: a sooner deadline, set while the provider was asked, is not outlived. */
 static void
 test_a_sooner_deadline(void **state)
@@ -670,7 +633,6 @@ main(void)
 		cmocka_unit_test(test_a_restart),
 		cmocka_unit_test(test_answers_that_nobody_asked_for),
 		cmocka_unit_test(test_a_courier_that_lies),
-		cmocka_unit_test(test_what_the_provider_refuses),
 		cmocka_unit_test(test_a_sooner_deadline),
 	};
 	return cmocka_run_group_tests(tests, mf_rig_cloud_setup, mf_rig_cloud_teardown);
