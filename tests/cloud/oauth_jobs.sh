@@ -43,13 +43,18 @@ dev_start --trust-domain $td --policy policy.yaml \
     --broker "cloud_targets=[{name: lab, backend: oauth, endpoint: $oidc_url/token, revocation_endpoint: $oidc_url/token/revocation, introspection_endpoint: $oidc_url/token/introspection, audience: $oidc_url, client_id: broker, flow: token-exchange, client_auth: private_key_jwt, loopback: true}]"
 
 cat >job.py <<'E'
-"""job.py URL COPY [GO]: shows the token of its file to the resource, prints what that says, keeps a copy; with GO it goes on until the
+"""job.py URL COPY [GO]: shows the token of its file to the resource, prints what that says and what the endpoint gives, keeps a copy; with GO it goes on until the
 token was renewed, keeps that as COPY.2, and ends when GO is there."""
-import os, shutil, sys, time, urllib.error, urllib.request
+import json, os, shutil, sys, time, urllib.error, urllib.request
 path = os.environ["MAYFLY_TOKEN_FILE_THINGS"]
 with open(path) as f:
     token = f.read()
 shutil.copyfile(path, sys.argv[2])
+with open(os.environ["MAYFLY_CLOUD_SECRET_FILE"]) as f:
+    secret = f.read()
+with urllib.request.urlopen(urllib.request.Request(os.environ["MAYFLY_TOKEN_URI_THINGS"], headers={"Authorization": secret}), timeout=60) as r:
+    got = json.load(r)
+print("endpoint", got["access_token"] in (token, open(path).read()), got["token_type"], 0 < got["expires_in"] <= 300, flush=True)
 try:
     with urllib.request.urlopen(urllib.request.Request(sys.argv[1] + "/thing", headers={"Authorization": "Bearer " + token}), timeout=60) as r:
         print(r.status, r.read().decode(), os.environ["MAYFLY_JOB"], flush=True)
@@ -110,6 +115,7 @@ poll 60 no_handles && ok no-handle-is-left || fail no-handle-is-left "$(handles)
 for j in one two; do
 	says $j-served '^200 .*"client":"broker","scope":"read"' cat $j.out
 	job=$(sed -n 's/^200 .* //p' $j.out)
+	says $j-by-endpoint '^endpoint True Bearer True$' cat $j.out
 	says $j-is-the-subject "\"sub\":\"spiffe://$td/default/api/job/$job\"" cat $j.out
 done
 cmp -s one.token two.token && fail a-token-each "the same" || ok a-token-each
