@@ -39,7 +39,7 @@ done
 if [ -z "${MF_NO_DEPS:-}" ]; then
 	deploy/deps.sh || echo "run.sh: going on with what is there" >&2
 	case " ${suites[*]}" in
-	*' cloud'*) deploy/deps.sh cloud || echo "run.sh: going on with what is there: the suite cloud says what it misses" >&2 ;;
+	*' cloud'*) deploy/deps.sh cloud sdks || echo "run.sh: going on with what is there: the suite cloud says what it misses" >&2 ;;
 	esac
 fi
 mkdir -p "$logs"

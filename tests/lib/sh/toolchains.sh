@@ -99,7 +99,7 @@ node_modules() {
 java_classes() {
 	local major key out p
 	for p in java javac mvn; do
-		command -v $p >/dev/null || t_because "no $p on this machine (deploy/deps.sh cloud)" || return 1
+		command -v $p >/dev/null || t_because "no $p on this machine (deploy/deps.sh sdks)" || return 1
 	done
 	major=$(javac -version 2>&1 | sed 's/^javac \([0-9]*\).*/\1/')
 	[ "$major" -ge 17 ] || t_because "Java $major is older than 17" || return 1
