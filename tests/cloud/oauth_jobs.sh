@@ -34,13 +34,25 @@ profiles:
     identities: [{path: "/{tenant}/api/job/{job}"}]
     cloud:
       - {name: things, target: lab, ttl: 5m, scope: [{actions: [read], resources: ["https://things.example/"]}]}
+  api-es:
+    purpose: training
+    owner: tests
+    max_job: 1h
+    drain: 0s
+    on_end: deny
+    identities: [{path: "/{tenant}/api/job/{job}"}]
+    cloud:
+      - {name: things, target: lab-es, ttl: 5m, scope: [{actions: [read], resources: ["https://things.example/"]}]}
 rules:
   - {id: api, effect: permit, profile: api, owner: tests, review_by: 2099-01-01, nodes: any,
      when: {contains: [attested.unix.uid, "$(id -u)"]}}
+  - {id: api-es, effect: permit, profile: api-es, owner: tests, review_by: 2099-01-01, nodes: any,
+     when: {contains: [attested.unix.uid, "$(id -u)"]}}
 E
+target="backend: oauth, endpoint: $oidc_url/token, revocation_endpoint: $oidc_url/token/revocation, introspection_endpoint: $oidc_url/token/introspection, audience: $oidc_url, client_id: broker, flow: token-exchange, client_auth: private_key_jwt, loopback: true"
 dev_start --trust-domain $td --policy policy.yaml \
     --broker "oidc={issuer: $issuer, public: publisher, listen: 127.0.0.1:$port, certificate: $PWD/lab.crt, key: $PWD/lab.key}" \
-    --broker "cloud_targets=[{name: lab, backend: oauth, endpoint: $oidc_url/token, revocation_endpoint: $oidc_url/token/revocation, introspection_endpoint: $oidc_url/token/introspection, audience: $oidc_url, client_id: broker, flow: token-exchange, client_auth: private_key_jwt, loopback: true}]"
+    --broker "cloud_targets=[{name: lab, $target}, {name: lab-es, algorithm: ES256, $target}]"
 
 cat >job.py <<'E'
 """job.py URL COPY [GO]: shows the token of its file to the resource, prints what that says and what the endpoint gives, keeps a copy; with GO it goes on until the
@@ -120,8 +132,8 @@ for j in one two; do
 done
 cmp -s one.token two.token && fail a-token-each "the same" || ok a-token-each
 if [ "$(tail -c 1 one.token | od -An -tx1)" != ' 0a' ]; then ok no-newline; else fail no-newline; fi
-# A third one, to see what people are told.
-run_job api /usr/bin/python3 job.py "$oidc_url" three.token >three.out 2>&1 || fail three "exit code $?: $(cat three.out)"
+# A third one, to see what people are told; assertions for its target are signed by ES256.
+run_job api-es /usr/bin/python3 job.py "$oidc_url" three.token >three.out 2>&1 || fail three "exit code $?: $(cat three.out)"
 poll 120 ends 4 || fail three-ends "$(records | /usr/bin/python3 ends.py 4) $(tail -3 dev.log)"
 says dead-since 'cloud:things.*revoked: dead since 2' mayfly credential ls --all --job "$(sed -n 's/^200 .* //p' three.out)"
 

@@ -29,6 +29,20 @@ static atomic_int countdown; /* 0: none fails */
 static atomic_int with;	     /* errno */
 static atomic_bool fired;
 
+static ssize_t (*real_write)(int, const void *, size_t);
+static int (*real_fsync)(int);
+static int (*real_fchmod)(int, mode_t);
+static long (*real_syscall)(long, ...);
+
+/* Before any thread. */
+static void __attribute__((constructor)) find_them(void)
+{
+	*(void **)&real_write = dlsym(RTLD_NEXT, "write");
+	*(void **)&real_fsync = dlsym(RTLD_NEXT, "fsync");
+	*(void **)&real_fchmod = dlsym(RTLD_NEXT, "fchmod");
+	*(void **)&real_syscall = dlsym(RTLD_NEXT, "syscall");
+}
+
 static bool
 fails_now(void)
 {
@@ -42,45 +56,33 @@ fails_now(void)
 ssize_t
 write(int fd, const void *p, size_t n)
 {
-	static ssize_t (*real)(int, const void *, size_t);
-	if (real == NULL)
-		*(void **)&real = dlsym(RTLD_NEXT, "write");
 	bool wakes = n == sizeof(uint64_t); /* a mailbox, not a file */
-	return !wakes && fails_now() ? -1 : real(fd, p, n);
+	return !wakes && fails_now() ? -1 : real_write(fd, p, n);
 }
 
 int
 fsync(int fd)
 {
-	static int (*real)(int);
-	if (real == NULL)
-		*(void **)&real = dlsym(RTLD_NEXT, "fsync");
-	return fails_now() ? -1 : real(fd);
+	return fails_now() ? -1 : real_fsync(fd);
 }
 
 int
 fchmod(int fd, mode_t mode)
 {
-	static int (*real)(int, mode_t);
-	if (real == NULL)
-		*(void **)&real = dlsym(RTLD_NEXT, "fchmod");
-	return fails_now() ? -1 : real(fd, mode);
+	return fails_now() ? -1 : real_fchmod(fd, mode);
 }
 
 /* openat2 and renameat2 */
 long
 syscall(long number, ...)
 {
-	static long (*real)(long, ...);
 	va_list ap;
 	long a[6];
 	va_start(ap, number);
 	for (size_t i = 0; i < MF_COUNT(a); i++)
 		a[i] = va_arg(ap, long);
 	va_end(ap);
-	if (real == NULL)
-		*(void **)&real = dlsym(RTLD_NEXT, "syscall");
-	return fails_now() ? -1 : real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+	return fails_now() ? -1 : real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
 struct world {
