@@ -24,6 +24,8 @@ struct cloud_end {
 void mf_cloud_complete(
     struct mf_engine *e, struct mf_now now, const struct mf_cloud_cred *c, const struct cloud_end *end);
 const struct mf_token_backend *mf_cloud_backend(const struct mf_engine *e, const char *name);
+/* A result that nobody waits for: said once, dropped. */
+void mf_cloud_unasked(struct mf_engine *e);
 /* A text of the courier's, for a record or an event: plain, or "". */
 const char *mf_cloud_plain(const char *s);
 
@@ -31,7 +33,8 @@ const char *mf_cloud_plain(const char *s);
 void mf_cloud_single_want(struct mf_engine *e, struct mf_now now, const struct mf_cloud_cred *c);
 void mf_cloud_single_run(struct mf_engine *e, struct mf_now now);
 void mf_cloud_single_asserted(struct mf_engine *e, struct mf_now now, uint64_t ticket, struct mf_slice token);
-void mf_cloud_single_revoked(
+/* False: nobody waits for it. */
+bool mf_cloud_single_revoked(
     struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__CloudRevokeResult *res);
 void mf_cloud_single_courier_gone(struct mf_engine *e, struct mf_now now);
 /* A new one may do what the one before it could not. */

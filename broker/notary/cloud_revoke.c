@@ -454,18 +454,24 @@ confirmed(
 }
 
 void
+mf_cloud_unasked(struct mf_engine *e)
+{
+	if (e->cloud.unasked++ == 0)
+		e->ops->event(e->ctx, "courier.unasked", "a result that nobody waits for was dropped");
+}
+
+void
 mf_engine_revoked(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__CloudRevokeResult *res)
 {
 	struct errand *x = by_id(e, res->revoke_id, ERRAND_ASKED);
 	if (res->revoke_id >= CLOUD_SINGLE_TICKETS) {
-		mf_cloud_single_revoked(e, now, res);
+		if (!mf_cloud_single_revoked(e, now, res))
+			mf_cloud_unasked(e);
 		mf_engine_revoke_run(e, now);
 		return;
 	}
 	if (x == NULL) {
-		if (e->cloud.unasked++ == 0)
-			e->ops->event(
-			    e->ctx, "courier.unasked", "a result that nobody waits for was dropped");
+		mf_cloud_unasked(e);
 		return;
 	}
 	if (res->confirmed)

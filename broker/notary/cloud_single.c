@@ -454,7 +454,7 @@ finish(struct mf_engine *e, struct mf_now now, struct single *x, const char *pro
 	single_free(e, x);
 }
 
-void
+bool
 mf_cloud_single_revoked(
     struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__CloudRevokeResult *res)
 {
@@ -462,10 +462,10 @@ mf_cloud_single_revoked(
 	const struct mf_cloud_cred *c = x == NULL ? NULL : cred_of(e, x);
 	const Mayfly__Roles__V1__CloudTarget *t = c == NULL ? NULL : mf_cloud_target(e, c->target);
 	if (x == NULL || x->phase != SINGLE_ASKED)
-		return;
+		return false;
 	if (!res->confirmed || res->level != 1) {
 		retry(e, now, x, res->retry_after_ms, mf_cloud_plain(res->reason));
-		return;
+		return true;
 	}
 	x->dead_at = now.wall_us / 1000000;
 	(void)snprintf(x->request_id, sizeof(x->request_id), "%s", mf_cloud_plain(res->provider_request_id));
@@ -478,6 +478,7 @@ mf_cloud_single_revoked(
 		move(x, SINGLE_DOUBTED);
 		x->due_ms = now.mono_ms;
 	}
+	return true;
 }
 
 void
@@ -485,8 +486,10 @@ mf_engine_probed(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1
 {
 	char text[256];
 	struct single *x = by_id(e, res->probe_id);
-	if (x == NULL || x->phase != SINGLE_PROBED)
+	if (x == NULL || x->phase != SINGLE_PROBED) {
+		mf_cloud_unasked(e);
 		return;
+	}
 	if (!res->known) {
 		(void)snprintf(text, sizeof(text), "%s: whether %s is dead is not known: %.120s",
 		    x->m->target, x->cred, mf_cloud_plain(res->reason));

@@ -450,6 +450,11 @@ test_probe(void **state)
 	mf_rig_advance(r, 1100);
 	(void)asked(r);
 	assert_true(mf_rig_ended(r, NULL));
+	Mayfly__Roles__V1__CloudProbeResult unasked = MAYFLY__ROLES__V1__CLOUD_PROBE_RESULT__INIT;
+	unasked.probe_id = handles.probing[0] + 1;
+	unasked.known = true;
+	mf_engine_probed(r->e, r->now, &unasked); /* of nobody: nothing follows */
+	assert_int_equal(one_of(r, &job)->state, MF_CLOUD_ENDED);
 	assert_true(mf_rig_probed(r, true, false));
 	check_end(r, 1);
 	assert_true(one_of(r, &job)->dead_at > first);
