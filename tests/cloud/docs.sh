@@ -45,7 +45,7 @@ says aws-commands 'create-open-id-connect-provider --url https://oidc.example.or
 check aws-commands-parse sh -n cloud-aws/aws.sh
 says aws-terraform 'resource "aws_iam_role"' cat cloud-aws/mayfly.tf
 # Each block that is not run has the word in the paragraph above it.
-unmarked=$(awk -v RS= '/^```text/ && said !~ /account/ { print FILENAME ": " $0 } { said = $0 }' "$pages"/cloud-{aws,s3,oauth}.md)
+unmarked=$(awk -v RS= '/^```text/ && said !~ /account/ { print FILENAME ": " $0 } { said = $0 }' "$pages"/cloud-{aws,s3}.md)
 [ -z "$unmarked" ] && ok what-needs-an-account-says-so || fail what-needs-an-account-says-so "$unmarked"
 
 # --- both servers, and a broker whose configuration is that of the pages ---
@@ -106,6 +106,8 @@ oidc_up as
 policy cloud-oauth/policy.yaml
 run_page cloud-oauth API="$oidc_url/thing"
 says oauth-job-served "\"sub\":\"spiffe://$td/default/track/job/j-" cat cloud-oauth.out
+revoked() { mayfly credential ls --all | grep -q 'cloud:tracking .*revoked: dead since'; }
+poll 60 revoked && ok oauth-when-it-ends || fail oauth-when-it-ends "$(mayfly credential ls --all)"
 
 # --- in a job, with a grant of each kind ---
 mkdir cloud-tokens
