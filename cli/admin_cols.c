@@ -176,8 +176,60 @@ static const struct mf_col credentials[] = {
 	COL(credential, "ENDS WITH THE JOB", "ends_with_job", MF_COL_STR, ends_with_job),
 	COL(credential, NULL, "instance", MF_COL_STR, instance_id),
 	COL(credential, NULL, "node", MF_COL_STR, node_id),
+	COL(credential, NULL, "grant", MF_COL_STR, grant),
+	COL(credential, NULL, "level", MF_COL_STR, level),
+	COL(credential, NULL, "dead_at", MF_COL_TIME_S, dead_at),
+	COL(credential, NULL, "record_index", MF_COL_U64, record_index),
 };
 const struct mf_cols mf_cli_credential_cols = MF_COLS_OF(credentials);
+
+static const struct mf_col credential_block[] = {
+	COL(credential, "Credential", NULL, MF_COL_STR, id),
+	COL(credential, "Kind", NULL, MF_COL_STR, kind),
+	COL(credential, "State", NULL, MF_COL_STR, state),
+	COL(credential, "Job", NULL, MF_COL_STR, job_id),
+	COL(credential, "Instance", NULL, MF_COL_STR, instance_id),
+	COL(credential, "Node", NULL, MF_COL_STR, node_id),
+	COL(credential, "SPIFFE ID", NULL, MF_COL_STR, spiffe_id),
+	COL(credential, "Granted", NULL, MF_COL_TIME_S, not_before),
+	COL(credential, "Expires", NULL, MF_COL_TIME_S, not_after),
+	COL(credential, "Ends with the job", NULL, MF_COL_STR, ends_with_job),
+	COL(credential, "Level", NULL, MF_COL_STR, level),
+	COL(credential, "Dead from", NULL, MF_COL_TIME_S, dead_at),
+};
+const struct mf_cols mf_cli_credential_block = MF_COLS_OF(credential_block);
+
+static void
+put_what(struct mf_buf *to, const void *msg, struct mf_now now)
+{
+	const credential *c = msg;
+	mf_cli_put_death(to, c, now.wall_us / 1000000);
+}
+
+static const struct mf_col deaths[] = {
+	COL(credential, "KIND", "kind", MF_COL_STR, kind),
+	COL(credential, "ID", "id", MF_COL_STR, id),
+	COL(credential, "JOB", "job", MF_COL_STR, job_id),
+	COL(credential, "LEVEL", "level", MF_COL_STR, level),
+	{ .head = "DEAD", .type = MF_COL_OWN, .put = put_what },
+	COL(credential, NULL, "dead_at", MF_COL_TIME_S, dead_at),
+	COL(credential, "RECORD", "record_index", MF_COL_U64, record_index),
+};
+const struct mf_cols mf_cli_death_cols = MF_COLS_OF(deaths);
+
+void
+mf_cli_put_death(struct mf_buf *to, const struct Mayfly__Admin__V1__Credential *c, int64_t now_s)
+{
+	if (c->level[0] == '\0') {
+		mf_buf_put_str(
+		    to, c->not_after <= now_s ? "by its own expiry since " : "not confirmed; expires at ");
+		mf_time_put_s(to, c->not_after);
+		return;
+	}
+	bool only = strcmp(c->level, "stopped") == 0;
+	mf_buf_put_str(to, c->dead_at <= now_s ? "since " : only ? "no: expires at " : "from ");
+	mf_time_put_s(to, c->dead_at);
+}
 
 void
 mf_cli_put_still_accepted(struct mf_buf *to, const void *const *v, size_t n)

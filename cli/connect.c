@@ -117,6 +117,10 @@ const struct mf_grpc_method mf_cli_list_credentials = { .path = ADMIN("ListCrede
 	.request = &mayfly__admin__v1__list_credentials_request__descriptor,
 	.response = &mayfly__admin__v1__list_credentials_response__descriptor,
 	.max_message = MF_LIM_PB_BYTES };
+const struct mf_grpc_method mf_cli_get_credential = { .path = ADMIN("GetCredential"),
+	.request = &mayfly__admin__v1__get_credential_request__descriptor,
+	.response = &mayfly__admin__v1__credential_detail__descriptor,
+	.max_message = MF_LIM_PB_BYTES };
 const struct mf_grpc_method mf_cli_explain_job = { .path = ADMIN("ExplainJob"),
 	.request = &mayfly__admin__v1__explain_job_request__descriptor,
 	.response = &mayfly__admin__v1__explanation__descriptor };

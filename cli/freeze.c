@@ -6,6 +6,7 @@
 #include "cli/removal.h"
 #include "cli/show.h"
 #include "cli/verbs.h"
+#include "cli/wait.h"
 #include "cli/watch.h"
 
 /* What may be frozen, as options. */
@@ -49,17 +50,19 @@ int
 mf_cli_revoke_verb(struct mf_cli *c)
 {
 	Mayfly__Admin__V1__RevokeRequest req = MAYFLY__ADMIN__V1__REVOKE_REQUEST__INIT;
-	char *job = mf_cli_get(c, "job"), *node = mf_cli_get(c, "node");
+	char *job = mf_cli_get(c, "job"), *node = mf_cli_get(c, "node"), *one = mf_cli_get(c, "credential");
 	const char *kind = NULL;
 	const char *file = mf_cli_get(c, "token-file");
-	unsigned n = count_kinds(c, &kind) + (job != NULL) + (node != NULL) + (file != NULL);
+	unsigned n = count_kinds(c, &kind) + (job != NULL) + (node != NULL) + (one != NULL) + (file != NULL);
 	struct mf_cli_leak leak;
 	struct mf_err err = { 0 };
 	uint64_t for_ms = 0;
 	if (n != 1)
 		return mf_cli_usage(c,
-		    "say what to revoke, one of: --job J, --node N, --profile P, --rule R, --person P, "
-		    "--tenant T, --all, --token-file F");
+		    "say what to revoke, one of: --job J, --node N, --credential C, --profile P, --rule R, "
+		    "--person P, --tenant T, --all, --token-file F");
+	if (mf_cli_has(c, "final") && one == NULL)
+		return mf_cli_usage(c, "--final goes with --credential");
 	if (!mf_cli_duration(c, "for", &for_ms))
 		return MF_EXIT_USAGE;
 	if (mf_cli_has(c, "for") && kind == NULL)
@@ -73,6 +76,10 @@ mf_cli_revoke_verb(struct mf_cli *c)
 	} else if (node != NULL) {
 		req.what_case = MAYFLY__ADMIN__V1__REVOKE_REQUEST__WHAT_NODE;
 		req.node = node;
+	} else if (one != NULL) {
+		req.what_case = MAYFLY__ADMIN__V1__REVOKE_REQUEST__WHAT_CREDENTIAL;
+		req.credential = one;
+		req.final = mf_cli_has(c, "final");
 	} else if (file != NULL) {
 		if (mf_cli_leak_read(file, &leak, &err) != MF_OK)
 			return mf_cli_fail(c, &err);
@@ -85,14 +92,24 @@ mf_cli_revoke_verb(struct mf_cli *c)
 	}
 	if (mf_cli_has(c, "reason"))
 		req.reason = mf_cli_get(c, "reason");
-	int rc = mf_cli_remove(c, &mf_cli_revoke, &req.base);
+	MF_AUTO(mf_pb_free) ProtobufCMessage *msg = NULL;
+	int rc = mf_cli_ask_admin(c, &mf_cli_revoke, &req.base, &msg);
+	if (rc != MF_EXIT_OK)
+		return rc;
+	const Mayfly__Admin__V1__RemovalResponse *r =
+	    (const Mayfly__Admin__V1__RemovalResponse *)(const void *)msg;
+	bool wait = mf_cli_has(c, "wait") && r->effective && r->recorded;
+	if (!wait || !c->json)
+		rc = mf_cli_removal_show(c, r, !wait);
 	if (kind != NULL && (rc == MF_EXIT_OK || rc == MF_EXIT_NOT_RECORDED)) {
 		bool all = strcmp(kind, "all") == 0;
 		mf_cli_note(c, "frozen: nothing is issued for it until `mayfly unfreeze --%s%s%s`%s", kind,
 		    all ? "" : " ", all ? "" : mf_cli_get(c, kind),
 		    for_ms == 0 ? "" : ", or the time of --for is over");
 	}
-	return rc;
+	if (mf_cli_has(c, "wait") && rc == MF_EXIT_NOT_RECORDED)
+		mf_cli_note(c, "not waited for: what is not on record is not shown to be dead");
+	return wait && rc == MF_EXIT_OK ? mf_cli_wait(c, r) : rc;
 }
 
 static const struct mf_col lifted[] = {

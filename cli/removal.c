@@ -32,11 +32,26 @@ static const struct mf_col cols[] = {
 	COL("jobs", MF_COL_U32, jobs),
 	COL("leases", MF_COL_U32, leases),
 	COL("ending_until", MF_COL_TIME_S, ending_until),
+	COL("credentials_ended", MF_COL_U32, credentials_ended),
+	COL("grant_ended", MF_COL_STR, grant_ended),
 	{ .key = "credentials", .type = MF_COL_OWN, .json = json_credentials },
 };
 
+static void
+put_ended(struct mf_buf *to, const removal *r)
+{
+	mf_buf_putf(to, "effective: %u credential%s ended; nothing else of the job is", r->credentials_ended,
+	    r->credentials_ended == 1 ? "" : "s");
+	if (r->grant_ended[0] != '\0') {
+		mf_buf_put_str(to, "\nfor good: ");
+		mf_show_clean(to, mf_slice_str(r->grant_ended));
+		mf_buf_put_str(to, " is refused to that instance from now on");
+	}
+	mf_buf_put_u8(to, '\n');
+}
+
 static enum mf_status
-render(const struct mf_cli *c, const removal *r, struct mf_buf *to, struct mf_err *err)
+render(const struct mf_cli *c, const removal *r, bool credentials, struct mf_buf *to, struct mf_err *err)
 {
 	if (c->json) {
 		struct mf_jw w;
@@ -48,7 +63,9 @@ render(const struct mf_cli *c, const removal *r, struct mf_buf *to, struct mf_er
 	}
 	mf_show_clean(to, mf_slice_str(r->subject));
 	mf_buf_put_str(to, "\n");
-	if (r->effective && r->jobs == 0 && r->leases == 0)
+	if (r->effective && (r->credentials_ended > 0 || r->grant_ended[0] != '\0'))
+		put_ended(to, r);
+	else if (r->effective && r->jobs == 0 && r->leases == 0)
 		mf_buf_put_str(to, "effective: nothing of it was open any more\n");
 	else if (r->effective && r->ending_until != 0) {
 		mf_buf_putf(to,
@@ -68,26 +85,29 @@ render(const struct mf_cli *c, const removal *r, struct mf_buf *to, struct mf_er
 		mf_buf_put_str(to,
 		    "NOT recorded yet: the log cannot be written; the broker keeps trying, and a crash of "
 		    "the machine before that would lose it\n");
-	if (r->effective && r->ending_until == 0)
+	if (r->effective && r->ending_until == 0 && credentials)
 		mf_cli_put_still_accepted(to, (const void *const *)r->credentials, r->n_credentials);
 	return mf_buf_check(to, err);
+}
+
+int
+mf_cli_removal_show(struct mf_cli *c, const removal *r, bool credentials)
+{
+	struct mf_err err = { 0 };
+	MF_AUTO_IN(mf_buf_fini) struct mf_buf b;
+	mf_buf_init(&b, MF_SHOW_MAX);
+	if (render(c, r, credentials, &b, &err) != MF_OK)
+		return mf_cli_fail(c, &err);
+	mf_cli_write(c, mf_buf_slice(&b));
+	if (!r->effective)
+		return MF_EXIT_FAILED;
+	return r->recorded ? MF_EXIT_OK : MF_EXIT_NOT_RECORDED;
 }
 
 int
 mf_cli_remove(struct mf_cli *c, const struct mf_grpc_method *m, ProtobufCMessage *request)
 {
 	MF_AUTO(mf_pb_free) ProtobufCMessage *msg = NULL;
-	struct mf_err err = { 0 };
-	MF_AUTO_IN(mf_buf_fini) struct mf_buf b;
-	mf_buf_init(&b, MF_SHOW_MAX);
 	int rc = mf_cli_ask_admin(c, m, request, &msg);
-	if (rc != MF_EXIT_OK)
-		return rc;
-	const removal *r = (const removal *)(const void *)msg;
-	if (render(c, r, &b, &err) != MF_OK)
-		return mf_cli_fail(c, &err);
-	mf_cli_write(c, mf_buf_slice(&b));
-	if (!r->effective)
-		return MF_EXIT_FAILED;
-	return r->recorded ? MF_EXIT_OK : MF_EXIT_NOT_RECORDED;
+	return rc != MF_EXIT_OK ? rc : mf_cli_removal_show(c, (const removal *)(const void *)msg, true);
 }

@@ -94,6 +94,8 @@ static const struct mf_cli_opt credential_opts[] = {
 static const struct mf_cli_opt revoke_opts[] = {
 	{ "job", 'j', "J", "end this job for good" },
 	{ "node", 'n', "N", "evict this node: its instances end, and it gets nothing more" },
+	{ "credential", 'c', "C", "end this one: serial, jti or id of a cloud token, or a unique beginning" },
+	{ "final", 0, NULL, "with --credential: end its grant too; the instance gets no other by it" },
 	{ "profile", 0, "P", "end every job of this profile, and freeze it: nothing is issued for it" },
 	{ "rule", 0, "R", "likewise what this rule gave" },
 	{ "person", 0, "P", "likewise this person, as records say it: unix:alice" },
@@ -104,6 +106,8 @@ static const struct mf_cli_opt revoke_opts[] = {
 	    "sent)" },
 	{ "for", 0, "D",
 	    "the freeze ends by itself after so long, e.g. 2h; otherwise `mayfly unfreeze` ends it" },
+	{ "wait", 'w', NULL,
+	    "until each credential is dead, or it is known when it is; with --timeout T: all dead within T" },
 	{ "reason", 'r', "R", "why: stands in the record" },
 	{ 0 },
 };
@@ -219,10 +223,21 @@ const struct mf_cli_verb mf_cli_verbs[] = {
 	    reason_opts, 1, 1, MF_CLI_ADMIN | MF_CLI_JSON | MF_CLI_SIGNED, mf_cli_node_readmit },
 	{ MF_CLI_OPERATORS, "credential", "ls", "", "what is live, and until when", NULL, credential_opts, 0,
 	    0, MF_CLI_ADMIN | MF_CLI_JSON, mf_cli_credential_ls },
-	{ MF_CLI_OPERATORS, NULL, "revoke", "", "end what a job, node, profile, rule, person or tenant has",
+	{ MF_CLI_OPERATORS, "credential", "show", "C",
+	    "everything known of one: serial, jti, id of a cloud token",
+	    "A unique beginning will do. What the log says of it: `mayfly audit find --serial C`.", NULL, 1,
+	    1, MF_CLI_ADMIN | MF_CLI_JSON, mf_cli_credential_show },
+	{ MF_CLI_OPERATORS, NULL, "revoke", "",
+	    "end what a job, node, profile, person... has, or one credential",
 	    "--job and --node do what `job end` and `node evict` do: the verb to remember under stress. The "
 	    "others\n"
-	    "end every job that matches and freeze issuance for it, until `mayfly unfreeze` or --for.",
+	    "end every job that matches and freeze issuance for it, until `mayfly unfreeze` or --for. "
+	    "--credential\n"
+	    "ends one credential of a job that goes on. With --wait the exit code is 0 when nothing is left "
+	    "that\n"
+	    "anybody could still take back, and 4 when something was not confirmed in 5 minutes; with "
+	    "--timeout it is\n"
+	    "0 only when all are dead, by a confirmation or by their own expiry.",
 	    revoke_opts, 0, 0, MF_CLI_ADMIN | MF_CLI_JSON, mf_cli_revoke_verb },
 	{ MF_CLI_OPERATORS, NULL, "unfreeze", "", "let a frozen profile, rule, person or tenant ask again",
 	    "Jobs that were ended stay ended.", unfreeze_opts, 0, 0,

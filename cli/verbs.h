@@ -30,6 +30,7 @@ int mf_cli_node_show(struct mf_cli *c);
 int mf_cli_node_readmit(struct mf_cli *c);
 int mf_cli_node_evict(struct mf_cli *c);
 int mf_cli_credential_ls(struct mf_cli *c);
+int mf_cli_credential_show(struct mf_cli *c);
 int mf_cli_revoke_verb(struct mf_cli *c);
 int mf_cli_unfreeze(struct mf_cli *c);
 int mf_cli_freeze_ls(struct mf_cli *c);

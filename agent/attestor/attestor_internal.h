@@ -237,7 +237,7 @@ void mf_session_document(struct mf_attestor *a, const Mayfly__Roles__V1__Documen
 /* End the session now, without a word to the front when ${tell} is false. */
 void mf_session_drop(struct mf_attestor *a, const char *reason, bool tell);
 /* Seal and hand over as much as the front takes. */
-void mf_session_reconsider(struct mf_attestor *a, const Mayfly__Agent__V1__Reconsider *m);
+void mf_session_recalled(struct mf_attestor *a, const Mayfly__Agent__V1__Down *d);
 void mf_session_pump(struct mf_attestor *a);
 /* Send ${up} (its request_id is set). Failing to queue ends the session. */
 /* lease_news.c */

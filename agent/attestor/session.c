@@ -541,9 +541,6 @@ on_down(struct mf_attestor *a, Mayfly__Agent__V1__Down *d, struct mf_now now, st
 	case MAYFLY__AGENT__V1__DOWN__BODY_CLOUD_GRANT:
 		mf_cloud_granted(a, d->request_id, d->cloud_grant);
 		return MF_OK;
-	case MAYFLY__AGENT__V1__DOWN__BODY_CLOUD_ENDED:
-		mf_cloud_ended(a, d->cloud_ended);
-		return MF_OK;
 	case MAYFLY__AGENT__V1__DOWN__BODY_END_ANSWER:
 		mf_ic_end_answer(a->ic, mf_slice_str(d->end_answer->instance_key), d->end_answer->recorded);
 		return MF_OK;
@@ -565,7 +562,9 @@ on_down(struct mf_attestor *a, Mayfly__Agent__V1__Down *d, struct mf_now now, st
 	case MAYFLY__AGENT__V1__DOWN__BODY_DISTRUST:
 		return mf_session_distrust(a, d->distrust, err);
 	case MAYFLY__AGENT__V1__DOWN__BODY_RECONSIDER:
-		mf_session_reconsider(a, d->reconsider);
+	case MAYFLY__AGENT__V1__DOWN__BODY_CLOUD_ENDED:
+	case MAYFLY__AGENT__V1__DOWN__BODY_SVID_ENDED:
+		mf_session_recalled(a, d);
 		return MF_OK;
 	default:
 		return MF_OK; /* of a later release */

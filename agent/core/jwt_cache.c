@@ -130,6 +130,20 @@ mf_jwt_cache_distrust(struct mf_jwt_cache *c, const struct mf_distrust *d)
 	return n;
 }
 
+bool
+mf_jwt_cache_end(struct mf_jwt_cache *c, const char *jti)
+{
+	MF_LIST_EACH(p, &c->items)
+	{
+		struct mf_jwt_item *i = MF_LIST_ITEM(p, struct mf_jwt_item, at);
+		if (i->token.n == 0 || strcmp(i->jti, jti) != 0)
+			continue;
+		mf_buf_fini(&i->token); /* wiped */
+		return true;
+	}
+	return false;
+}
+
 void
 mf_jwt_cache_void(struct mf_jwt_cache *c)
 {
@@ -146,14 +160,14 @@ mf_jwt_item_view(const struct mf_jwt_item *i, int64_t now_s)
 }
 
 enum mf_status
-mf_jwt_item_grant(
-    struct mf_jwt_item *i, struct mf_slice token, int64_t exp_s, int64_t now_s, struct mf_err *err)
+mf_jwt_item_grant(struct mf_jwt_item *i, struct mf_slice token, struct mf_slice jti, int64_t exp_s,
+    int64_t now_s, struct mf_err *err)
 {
 	size_t dots = 0;
 	i->mint_id = 0;
 	for (size_t k = 0; k < token.n; k++)
 		dots += token.p[k] == '.';
-	if (dots != 2 || token.n > MF_LIM_JWT || exp_s <= now_s)
+	if (dots != 2 || token.n > MF_LIM_JWT || jti.n > MF_JWT_JTI_MAX || exp_s <= now_s)
 		return MF_FAIL(
 		    err, MF_E_INVALID, "token: not a compact JWT, or it has expired: do the clocks agree?");
 	mf_buf_fini(&i->token); /* wiped */
@@ -162,6 +176,9 @@ mf_jwt_item_grant(
 		mf_buf_fini(&i->token);
 		return MF_E_NOMEM;
 	}
+	if (jti.n > 0)
+		memcpy(i->jti, jti.p, jti.n);
+	i->jti[jti.n] = '\0';
 	i->exp_s = exp_s;
 	i->renew_s = now_s + (exp_s - now_s) / 2;
 	i->refused = false;

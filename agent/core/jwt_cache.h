@@ -14,14 +14,16 @@
 
 #define MF_JWT_CACHE_MAX 64u   /* of one instance */
 #define MF_JWT_REASON_MAX 512u /* bytes */
+#define MF_JWT_JTI_MAX 64u
 
 struct mf_jwt_item {
 	struct mf_list at; /* most recently used last */
 	char *spiffe_id;
 	struct mf_buf audiences; /* each with its length before it: compared whole (E-2) */
 	struct mf_buf token;	 /* empty: none */
-	int64_t renew_s, exp_s;	 /* unix seconds */
-	uint64_t mint_id;	 /* of the question that is out; 0: none */
+	char jti[MF_JWT_JTI_MAX + 1];
+	int64_t renew_s, exp_s; /* unix seconds */
+	uint64_t mint_id;	/* of the question that is out; 0: none */
 	/* the last answer was a refusal */
 	bool refused;
 	uint32_t code; /* mayfly.agent.v1.RefusalCode */
@@ -48,6 +50,8 @@ MF_NODISCARD enum mf_status mf_jwt_cache_get(struct mf_jwt_cache *c, const char 
 struct mf_jwt_item *mf_jwt_cache_by_mint(struct mf_jwt_cache *c, uint64_t mint_id);
 /* Tokens of distrusted keys are wiped: whoever wants one waits for a new one. How many went. */
 size_t mf_jwt_cache_distrust(struct mf_jwt_cache *c, const struct mf_distrust *d);
+/* The token with this id is over: wiped, and a new one is asked for by whoever wants one. False: it is not held. */
+bool mf_jwt_cache_end(struct mf_jwt_cache *c, const char *jti);
 /* No question is out any more: the link they went by is gone. */
 void mf_jwt_cache_void(struct mf_jwt_cache *c);
 
@@ -58,8 +62,8 @@ enum mf_jwt_view {
 };
 enum mf_jwt_view mf_jwt_item_view(const struct mf_jwt_item *i, int64_t now_s);
 /* MF_E_INVALID: not a compact token, or one that has expired; what was held stays. The question is answered. */
-MF_NODISCARD enum mf_status mf_jwt_item_grant(
-    struct mf_jwt_item *i, struct mf_slice token, int64_t exp_s, int64_t now_s, struct mf_err *err);
+MF_NODISCARD enum mf_status mf_jwt_item_grant(struct mf_jwt_item *i, struct mf_slice token,
+    struct mf_slice jti, int64_t exp_s, int64_t now_s, struct mf_err *err);
 /* The question is answered by no. ${final}: it is not for the moment only, so what is held goes. */
 void
 mf_jwt_item_refuse(struct mf_jwt_item *i, uint32_t code, struct mf_slice reason, bool final, uint64_t now_ms);

@@ -74,6 +74,30 @@ on_trust(struct mf_front *f, const Mayfly__Roles__V1__Trust *m)
 	mf_outer_key_distrust(f->key, &d);
 }
 
+/* A certificate is replaced as soon as the broker answers, whoever asked for it lately; a token is served no more. */
+static void
+on_svid_ended(struct mf_front *f, const Mayfly__Roles__V1__InstanceSvidEnded *m)
+{
+	Mayfly__Roles__V1__InstanceHurry h = MAYFLY__ROLES__V1__INSTANCE_HURRY__INIT;
+	struct mf_svid_entry *e = mf_svid_cache_by_handle(mf_identities_cache(f->ids), m->handle);
+	bool held = false;
+	if (e == NULL || e->state != MF_SVID_GRANTED)
+		return;
+	for (size_t i = 0; i < e->n_identities; i++)
+		held |= strcmp(e->identities[i].serial, m->serial) == 0;
+	bool token = mf_jwt_cache_end(&e->jwts, m->serial);
+	if (held || token)
+		MF_LOG(MF_LOG_INFO, held ? "identity.revoked" : "jwt.revoked",
+		    held ? "a certificate was revoked: it is being replaced"
+			 : "a token was revoked: it is served no more",
+		    mf_js("instance", e->key), mf_js("job", e->job.job_id), mf_js("serial", m->serial));
+	if (!held)
+		return;
+	mf_identities_fetched(f->ids, e);
+	h.handle = m->handle;
+	mf_identities_on_hurry(f->ids, &h);
+}
+
 /* The attestor tells each phase; people want to know of changes. */
 static void
 log_session(struct mf_front *f, bool ready, const char *reason)
@@ -190,6 +214,9 @@ link_message(void *ctx, uint16_t type, const ProtobufCMessage *msg)
 		break;
 	case MF_MSG_INSTANCE_CLOUD_ENDED:
 		mf_clouds_on_ended(f->clouds, m);
+		break;
+	case MF_MSG_INSTANCE_SVID_ENDED:
+		on_svid_ended(f, m);
 		break;
 	case MF_MSG_PEER_FOUND:
 		if (f->cloud_http != NULL)

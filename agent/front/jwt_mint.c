@@ -201,10 +201,11 @@ take(struct mf_jwt_api *j, struct mf_jwt_item *i, const Mayfly__Roles__V1__Insta
 		i->mint_id = 0;
 		return;
 	}
-	enum mf_status s = strcmp(m->grant->spiffe_id, i->spiffe_id) != 0
-			       ? MF_FAIL(&err, MF_E_INVALID, "token: of another identity")
-			       : mf_jwt_item_grant(i, mf_slice_str(m->grant->token), m->grant->expires,
-				     now.wall_us / 1000000, &err);
+	enum mf_status s =
+	    strcmp(m->grant->spiffe_id, i->spiffe_id) != 0
+		? MF_FAIL(&err, MF_E_INVALID, "token: of another identity")
+		: mf_jwt_item_grant(i, mf_slice_str(m->grant->token), mf_slice_str(m->grant->jti),
+		      m->grant->expires, now.wall_us / 1000000, &err);
 	if (s == MF_OK)
 		return;
 	mf_jlog_err(MF_LOG_ERROR, "jwt.bad_grant", "a token was not taken", &err);

@@ -37,13 +37,16 @@ static const struct field {
 	{ "cause", NULL, K_STR, MF_RS_CAUSE },
 	{ "certificate", NULL, K_STR, MF_RS_CERTIFICATE },
 	{ "cloud", "backend", K_STR, MF_RS_CLOUD_BACKEND },
+	{ "cloud", "completed", K_NUM, MF_RN_CLOUD_COMPLETED },
 	{ "cloud", "dead_at", K_NUM, MF_RN_CLOUD_DEAD_AT },
 	{ "cloud", "effective", K_NUM, MF_RN_CLOUD_EFFECTIVE },
+	{ "cloud", "ended", K_NUM, MF_RN_CLOUD_ENDED },
 	{ "cloud", "ended_us", K_NUM, MF_RN_CLOUD_ENDED_US },
 	{ "cloud", "error", K_STR, MF_RS_CLOUD_ERROR },
 	{ "cloud", "generation", K_NUM, MF_RN_CLOUD_GENERATION },
 	{ "cloud", "grant", K_STR, MF_RS_CLOUD_GRANT },
 	{ "cloud", "handle", K_NUM, MF_RN_CLOUD_HANDLE },
+	{ "cloud", "issued", K_NUM, MF_RN_CLOUD_ISSUED },
 	{ "cloud", "issued_us", K_NUM, MF_RN_CLOUD_ISSUED_US },
 	{ "cloud", "level", K_NUM, MF_RN_CLOUD_LEVEL },
 	{ "cloud", "principal", K_STR, MF_RS_CLOUD_PRINCIPAL },
@@ -219,6 +222,10 @@ static const struct {
 	[MF_REC_REVOKE_CLOUD] = { "revoke.cloud", ENVELOPE | S(CLOUD_TARGET), 0, true },
 	[MF_REC_REVOKE_COMPLETED] = { "revoke.completed", ENVELOPE | S(SERIAL),
 	    N(CLOUD_LEVEL) | N(CLOUD_DEAD_AT), true },
+	[MF_REC_CREDENTIAL_ENDED] = { "credential.ended",
+	    ENVELOPE | S(ACTOR_KIND) | S(LEASE) | S(JOB_ID) | S(SERIAL) | S(CAUSE), N(EXP), true },
+	[MF_REC_GRANT_ENDED] = { "grant.ended",
+	    ENVELOPE | S(ACTOR_KIND) | S(LEASE) | S(JOB_ID) | S(SUBJECT) | S(CAUSE), 0, true },
 };
 
 /* The envelope's tenant, person and grade are there even when empty; every other string only when it is not. */

@@ -49,7 +49,7 @@ static bool
 was_asked(const struct mf_state *st, const struct mf_cloud_cred *c)
 {
 	const struct mf_job *j = job_of(st, c);
-	if (!job_is_over(st, c) && !lease_is_over(c))
+	if (c->asked || (!job_is_over(st, c) && !lease_is_over(c)))
 		return true; /* itself was revoked, or nobody got it */
 	return (j != NULL && is_ordered(j->cause)) || (c->lease != NULL && is_ordered(c->lease->cause));
 }

@@ -262,6 +262,8 @@ put_lease(struct mf_buf *to, const struct mf_lease *l)
 	line(to, l->index, &r, l->opened_us);
 	free(selectors);
 	put_creds(to, &l->creds, "job", l->id);
+	struct mf_snapshot_out out = { to, line };
+	mf_state_put_ended(l, &out);
 	/* Ended leases follow in the order of their ends; here only a suspension. */
 	if (l->state != MF_LEASE_SUSPENDED)
 		return;

@@ -137,6 +137,7 @@ mf_lease_free(struct mf_lease *l)
 	if (l == NULL)
 		return;
 	free_creds(&l->creds);
+	mf_state_free_finals(l);
 	mf_state_free_list(l->selectors, l->selectors_n);
 	free(l->key);
 	free(l->grade);

@@ -46,7 +46,9 @@ struct mf_cred {
 	char **aud;   /* of a JWT-SVID: its audiences */
 	size_t aud_n;
 	int64_t issued_us;
-	struct mf_list at; /* in its holder's list, oldest first */
+	int64_t ended_us;     /* it was ended by itself, not with its lease; 0: it was not */
+	uint64_t ended_index; /* and that record */
+	struct mf_list at;    /* in its holder's list, oldest first */
 };
 
 struct mf_node {
@@ -143,6 +145,15 @@ struct mf_run {
 	UT_hash_handle hh, hh_last, hh_line;
 };
 
+/* A grant that was ended for one lease, in every epoch of it. */
+struct mf_final {
+	char *subject; /* "cloud:data"; of an identity its SPIFFE ID */
+	int64_t slot;  /* of an identity, in its profile; else -1 */
+	int64_t set_us;
+	uint64_t index;
+	struct mf_list at;
+};
+
 struct mf_lease {
 	char id[MF_STATE_ID_MAX]; /* stem; the epoch stands beside it */
 	char boot[40];
@@ -163,6 +174,7 @@ struct mf_lease {
 	bool slot_used[MF_LIM_IDENTITIES];
 	struct mf_list creds;
 	struct mf_list clouds; /* struct mf_cloud_cred.at_lease, in no order */
+	struct mf_list finals; /* struct mf_final.at: what it is given no more, oldest first */
 	struct mf_list at_node, at_job, at_ended;
 	bool map_oom;
 	UT_hash_handle hh, hh_key;
@@ -202,12 +214,14 @@ struct mf_cloud_cred {
 	bool
 	    by_itself; /* a JWT: who verifies it by itself accepts it until ${exp}, whatever the provider says */
 	bool deny_on_end;  /* the grant's on_end; explicit revocations deny in any case */
+	bool asked;	   /* it was ended by itself, by a person or by policy */
 	int64_t exp;	   /* unix seconds: as the provider says, or the latest that it can be */
 	int64_t effective; /* its permissions end then; at most ${exp} */
 	int64_t intent_us, issued_us, ended_us; /* 0: not yet */
 	uint32_t level;
-	int64_t dead_at; /* unix seconds, when COMPLETED */
-	uint64_t index;	 /* of its intent */
+	int64_t dead_at;				     /* unix seconds, when COMPLETED */
+	uint64_t index;					     /* of its intent */
+	uint64_t issued_index, ended_index, completed_index; /* of the records that say so; 0: none does */
 	struct mf_list at, at_lease;
 	bool map_oom;
 	UT_hash_handle hh;
@@ -310,6 +324,24 @@ struct mf_leaked {
 };
 /* Of all that has not expired, ended or not. Looks at every credential: for emergencies. False: it is not one of them. */
 bool mf_state_find_leaked(const struct mf_state *st, const struct mf_leak *what, struct mf_leaked *ret);
+
+/* A credential of any kind, as a person names it. Exactly one of the first two is set. */
+struct mf_found {
+	const struct mf_cred *cred;
+	const struct mf_cloud_cred *cloud;
+	const struct mf_lease
+	    *lease; /* NULL: a node's or the broker's own, or a cloud token whose lease is forgotten */
+	const struct mf_node *node; /* whose own it is; NULL: a job's, or the broker's */
+};
+/*
+ * The one whose id is ${typed}, else the only one whose id begins so. How many there are: with more than one, ${ret} is
+ * one of them. Looks at every credential: for people.
+ */
+size_t mf_state_find_cred(const struct mf_state *st, struct mf_slice typed, struct mf_found *ret);
+/* A certificate or token of ${l} that goes on: superseded or not, expired or not. */
+bool mf_cred_is_live(const struct mf_cred *c, const struct mf_lease *l);
+/* NULL: it may still be given to this lease. */
+const struct mf_final *mf_lease_final(const struct mf_lease *l, const char *subject);
 const struct mf_cloud_cred *mf_state_cloud(const struct mf_state *st, struct mf_slice id);
 const struct mf_list *mf_state_clouds(const struct mf_state *st); /* struct mf_cloud_cred.at, in no order */
 /* Can it still do something at its provider, as far as the log knows? */

@@ -306,6 +306,7 @@ lease_opened(const struct step *a)
 		return no_memory(a);
 	mf_list_init(&l->creds);
 	mf_list_init(&l->clouds);
+	mf_list_init(&l->finals);
 	mf_list_init(&l->at_node);
 	mf_list_init(&l->at_job);
 	mf_list_init(&l->at_ended);
@@ -377,7 +378,7 @@ lease_suspended(const struct step *a)
 	struct mf_lease *l = find_lease(a);
 	if (l == NULL || l->state != MF_LEASE_OPEN || (uint32_t)a->r->n[MF_RN_EPOCH] != l->epoch)
 		return broken(a, "no such open lease in this epoch");
-	mf_state_cloud_lease_over(l, a->r->ts_us);
+	mf_state_cloud_lease_over(l, a->r->ts_us, a->index);
 	return move_lease(a, l, MF_LEASE_EV_SUSPEND);
 }
 
@@ -388,7 +389,7 @@ lease_ended(const struct step *a)
 	if (l == NULL)
 		return broken(a, "no such lease");
 	MF_TRY(move_lease(a, l, MF_LEASE_EV_END));
-	mf_state_cloud_lease_over(l, a->r->ts_us);
+	mf_state_cloud_lease_over(l, a->r->ts_us, a->index);
 	l->cause = mf_state_dup(str(a, MF_RS_CAUSE));
 	l->reason = mf_state_dup(str(a, MF_RS_REASON));
 	mf_list_add_tail(&a->st->ended, &l->at_ended);
@@ -475,6 +476,8 @@ static enum mf_status (*const apply[MF_RECORD_TYPES])(const struct step *) = {
 	[MF_REC_CLOUD_KEPT] = mf_state_apply_cloud,
 	[MF_REC_REVOKE_CLOUD] = mf_state_apply_cloud,
 	[MF_REC_REVOKE_COMPLETED] = mf_state_apply_cloud,
+	[MF_REC_CREDENTIAL_ENDED] = mf_state_credential_ended,
+	[MF_REC_GRANT_ENDED] = mf_state_grant_ended,
 };
 
 /* Tombstones and spent time: by the records' own clock, so that every replay forgets at the same record. */

@@ -233,6 +233,7 @@ issued(const struct step *a)
 	}
 	c->state = MF_CLOUD_ACTIVE;
 	c->issued_us = a->r->ts_us;
+	c->issued_index = a->index;
 	return MF_OK;
 }
 
@@ -255,8 +256,10 @@ reconciled(const struct step *a)
 	MF_TRY(take_outcome(a, c));
 	c->state = MF_CLOUD_ENDED;
 	c->orphan = true;
-	if (c->ended_us == 0)
+	if (c->ended_us == 0) {
 		c->ended_us = a->r->ts_us;
+		c->ended_index = a->index;
+	}
 	return MF_OK;
 }
 
@@ -273,7 +276,12 @@ kept(const struct step *a)
 	c->state = (enum mf_cloud_state)s;
 	c->issued_us = a->r->n[MF_RN_CLOUD_ISSUED_US];
 	c->ended_us = a->r->n[MF_RN_CLOUD_ENDED_US];
-	c->orphan = mf_slice_eq_str(str(a, MF_RS_CAUSE), "orphan");
+	c->orphan = mf_slice_starts(str(a, MF_RS_CAUSE), MF_SLICE_LIT("orphan"));
+	c->asked = mf_slice_eq_str(str(a, MF_RS_CAUSE), "asked") ||
+		   mf_slice_eq_str(str(a, MF_RS_CAUSE), "orphan,asked");
+	c->issued_index = (uint64_t)a->r->n[MF_RN_CLOUD_ISSUED];
+	c->ended_index = (uint64_t)a->r->n[MF_RN_CLOUD_ENDED];
+	c->completed_index = (uint64_t)a->r->n[MF_RN_CLOUD_COMPLETED];
 	c->level = (uint32_t)a->r->n[MF_RN_CLOUD_LEVEL];
 	c->dead_at = a->r->n[MF_RN_CLOUD_DEAD_AT];
 	return MF_OK;
@@ -291,6 +299,7 @@ completed(const struct step *a)
 	c->state = MF_CLOUD_COMPLETED;
 	c->level = (uint32_t)a->r->n[MF_RN_CLOUD_LEVEL];
 	c->dead_at = a->r->n[MF_RN_CLOUD_DEAD_AT];
+	c->completed_index = a->index;
 	return MF_OK;
 }
 
@@ -316,10 +325,12 @@ mf_state_apply_cloud(const struct step *a)
 }
 
 void
-mf_state_cloud_end(struct mf_cloud_cred *c, int64_t ts_us)
+mf_state_cloud_end(struct mf_cloud_cred *c, int64_t ts_us, uint64_t index)
 {
-	if (c->ended_us == 0)
+	if (c->ended_us == 0) {
 		c->ended_us = ts_us;
+		c->ended_index = index;
+	}
 	/* An intent's outcome is still to come; what is expired needs nobody to take it back. */
 	if (c->state == MF_CLOUD_ACTIVE || c->state == MF_CLOUD_SUPERSEDED)
 		c->state = c->exp * 1000000 <= ts_us ? MF_CLOUD_COMPLETED : MF_CLOUD_ENDED;
@@ -328,13 +339,20 @@ mf_state_cloud_end(struct mf_cloud_cred *c, int64_t ts_us)
 }
 
 void
-mf_state_cloud_lease_over(struct mf_lease *l, int64_t ts_us)
+mf_state_cloud_lease_over(struct mf_lease *l, int64_t ts_us, uint64_t index)
 {
 	MF_LIST_EACH(p, &l->clouds)
-	mf_state_cloud_end(MF_LIST_ITEM(p, struct mf_cloud_cred, at_lease), ts_us);
+	mf_state_cloud_end(MF_LIST_ITEM(p, struct mf_cloud_cred, at_lease), ts_us, index);
 }
 
 /* ---- snapshots ---- */
+
+static void
+put_index(struct mf_record *r, enum mf_record_num f, uint64_t index)
+{
+	if (index != 0)
+		mf_record_set_num(r, f, (int64_t)index);
+}
 
 static void
 put_cloud(const struct mf_cloud_cred *c, struct mf_snapshot_out *out)
@@ -354,13 +372,19 @@ put_cloud(const struct mf_cloud_cred *c, struct mf_snapshot_out *out)
 	mf_record_set_str(&r, MF_RS_CLOUD_PROVIDER_SESSION, c->provider_session);
 	mf_record_set_str(&r, MF_RS_SHA256, c->token_hash);
 	mf_record_set_str(&r, MF_RS_CLOUD_TOKEN_FORMAT, c->by_itself ? "jwt" : "");
-	mf_record_set_str(&r, MF_RS_CAUSE, c->orphan ? "orphan" : "");
+	mf_record_set_str(&r, MF_RS_CAUSE,
+	    c->orphan  ? c->asked ? "orphan,asked" : "orphan"
+	    : c->asked ? "asked"
+		       : "");
 	mf_record_set_str(&r, MF_RS_ON_END, c->deny_on_end ? "deny" : "");
 	mf_record_set_num(&r, MF_RN_EPOCH, c->epoch);
 	mf_record_set_num(&r, MF_RN_CLOUD_GENERATION, c->generation);
 	mf_record_set_num(&r, MF_RN_EXP, c->exp);
 	mf_record_set_num(&r, MF_RN_CLOUD_EFFECTIVE, c->effective);
 	mf_record_set_num(&r, MF_RN_CLOUD_HANDLE, c->handle);
+	put_index(&r, MF_RN_CLOUD_ISSUED, c->issued_index);
+	put_index(&r, MF_RN_CLOUD_ENDED, c->ended_index);
+	put_index(&r, MF_RN_CLOUD_COMPLETED, c->completed_index);
 	if (c->issued_us != 0)
 		mf_record_set_num(&r, MF_RN_CLOUD_ISSUED_US, c->issued_us);
 	if (c->ended_us != 0)

@@ -85,12 +85,18 @@ mf_state_apply_restored(struct mf_state *st, uint64_t index, const struct mf_rec
 /* It is void: its key is free for the instance's next lease. */
 void mf_state_free_instance(struct mf_state *st, struct mf_lease *l);
 /* state_cloud.c */
-void mf_state_cloud_end(struct mf_cloud_cred *c, int64_t ts_us); /* it is to be taken back; again is fine */
-void mf_state_cloud_lease_over(struct mf_lease *l, int64_t ts_us);
+/* By record ${index} it is to be taken back; again is fine. */
+void mf_state_cloud_end(struct mf_cloud_cred *c, int64_t ts_us, uint64_t index);
+void mf_state_cloud_lease_over(struct mf_lease *l, int64_t ts_us, uint64_t index);
 void mf_state_cloud_orphan(struct mf_lease *l); /* the lease is forgotten */
 void mf_state_put_clouds(const struct mf_state *st, struct mf_snapshot_out *out);
 void mf_state_free_clouds(struct mf_state *st);
 void mf_cloud_cred_free(struct mf_cloud_cred *c);
+
+/* state_ended.c */
+/* What was ended of a lease that goes on, for a snapshot. */
+void mf_state_put_ended(const struct mf_lease *l, struct mf_snapshot_out *out);
+void mf_state_free_finals(struct mf_lease *l);
 
 /* state_nonces.c */
 MF_NODISCARD enum mf_status

@@ -54,6 +54,10 @@ MF_NODISCARD enum mf_status mf_state_jwt_issued(const struct step *a);
 /* state_cloud.c */
 MF_NODISCARD enum mf_status mf_state_apply_cloud(const struct step *a);
 
+/* state_ended.c */
+MF_NODISCARD enum mf_status mf_state_credential_ended(const struct step *a);
+MF_NODISCARD enum mf_status mf_state_grant_ended(const struct step *a);
+
 /* state_nodes.c */
 MF_NODISCARD enum mf_status mf_state_node_reattested(const struct step *a);
 MF_NODISCARD enum mf_status mf_state_node_readmitted(const struct step *a);

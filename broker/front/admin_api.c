@@ -23,7 +23,8 @@ struct act {
 	void (*failed)(struct act *t, enum mf_status s, const struct mf_err *err);
 	Mayfly__Roles__V1__AdminReply__WhatCase want; /* of mf_admin_act */
 	const ProtobufCMessage *(*pick)(const Mayfly__Roles__V1__AdminReply *r, uint64_t *ret_index);
-	char id[MF_RM_ID_MAX]; /* what it is about, in full */
+	mf_admin_finish *finish; /* NULL: ${pick} */
+	char id[MF_RM_ID_MAX];	 /* what it is about, in full */
 	char page[32];
 	/* The second step. */
 	struct mf_loop_timer *timer;
@@ -196,6 +197,14 @@ static void
 act_done(struct act *t, const Mayfly__Roles__V1__AdminReply *r)
 {
 	uint64_t index = UINT64_MAX;
+	if (t->finish != NULL && r->what_case == t->want) {
+		struct mf_admin_api *a = t->api;
+		struct mf_grpc_call *c = t->call;
+		mf_admin_finish *finish = t->finish;
+		act_free(t);
+		finish(a, c, r);
+		return;
+	}
 	const ProtobufCMessage *m = r->what_case == t->want ? t->pick(r, &index) : NULL;
 	if (m != NULL)
 		reply_when_applied(t, m, index);
@@ -203,8 +212,9 @@ act_done(struct act *t, const Mayfly__Roles__V1__AdminReply *r)
 		wrong_answer(t);
 }
 
-void
-mf_admin_act(struct mf_grpc_call *c, const struct mf_admin_act *how, const char *match, void *ctx)
+static void
+begin(struct mf_grpc_call *c, const struct mf_admin_act *how, const char *match, void *ctx,
+    mf_admin_finish *finish)
 {
 	struct mf_admin_api *a = mf_grpc_call_ctx(c);
 	struct mf_err err = { 0 };
@@ -216,6 +226,7 @@ mf_admin_act(struct mf_grpc_call *c, const struct mf_admin_act *how, const char 
 	t->failed = act_fail;
 	t->want = how->want;
 	t->pick = how->pick;
+	t->finish = finish;
 	enum mf_status s = how->match == NULL ? MF_OK : mf_feed_readable(a->conf.feed, &err);
 	if (s == MF_OK && how->match != NULL)
 		s = how->match(a->conf.rm, match, t->id, &err);
@@ -226,6 +237,18 @@ mf_admin_act(struct mf_grpc_call *c, const struct mf_admin_act *how, const char 
 	log_act(t, how->what);
 	how->fill(&call, t->id, ctx);
 	ask(t, &call);
+}
+
+void
+mf_admin_act(struct mf_grpc_call *c, const struct mf_admin_act *how, const char *match, void *ctx)
+{
+	begin(c, how, match, ctx, NULL);
+}
+
+void
+mf_admin_ask(struct mf_grpc_call *c, const struct mf_admin_act *how, void *ctx, mf_admin_finish *finish)
+{
+	begin(c, how, "", ctx, finish);
 }
 
 /* ---- removals ---- */
@@ -296,6 +319,9 @@ revoke(struct mf_grpc_call *c, const ProtobufCMessage *msg)
 	case MAYFLY__ADMIN__V1__REVOKE_REQUEST__WHAT_NODE:
 		remove_access(c, q->node, q->reason, true, false);
 		break;
+	case MAYFLY__ADMIN__V1__REVOKE_REQUEST__WHAT_CREDENTIAL:
+		mf_admin_end_credential(c, q);
+		break;
 	default:
 		mf_admin_freeze(c, q);
 		break;
@@ -317,13 +343,11 @@ credentials_done(struct act *t, const Mayfly__Roles__V1__AdminReply *r)
 }
 
 static void
-ask_credentials(struct act *t, bool all, uint32_t limit)
+ask_credentials(struct act *t, const Mayfly__Admin__V1__ListCredentialsRequest *like)
 {
 	Mayfly__Roles__V1__AdminCall call = MAYFLY__ROLES__V1__ADMIN_CALL__INIT;
-	Mayfly__Admin__V1__ListCredentialsRequest q = MAYFLY__ADMIN__V1__LIST_CREDENTIALS_REQUEST__INIT;
+	Mayfly__Admin__V1__ListCredentialsRequest q = *like;
 	q.job = t->id;
-	q.all = all;
-	q.limit = limit;
 	call.what_case = MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_LIST_CREDENTIALS;
 	call.list_credentials = &q;
 	ask(t, &call);
@@ -346,7 +370,7 @@ list_credentials(struct mf_grpc_call *c, const ProtobufCMessage *msg)
 	if (s != MF_OK)
 		act_fail(t, s, &err);
 	else
-		ask_credentials(t, q->all, q->limit);
+		ask_credentials(t, q);
 }
 
 /* The answer about a job ends the act: the call is dead after it. */
@@ -384,7 +408,9 @@ get_job(struct mf_grpc_call *c, const ProtobufCMessage *msg)
 {
 	struct mf_admin_api *a = mf_grpc_call_ctx(c);
 	const Mayfly__Admin__V1__GetJobRequest *q = (const void *)msg;
+	Mayfly__Admin__V1__ListCredentialsRequest every = MAYFLY__ADMIN__V1__LIST_CREDENTIALS_REQUEST__INIT;
 	struct mf_err err = { 0 };
+	every.all = true;
 	struct act *t = act_new(a, c);
 	if (t == NULL)
 		return;
@@ -401,7 +427,7 @@ get_job(struct mf_grpc_call *c, const ProtobufCMessage *msg)
 	}
 	(void)snprintf(t->page, sizeof(t->page), "%s", q->page);
 	if (t->page[0] == '\0')
-		ask_credentials(t, true, 0);
+		ask_credentials(t, &every);
 	else
 		job_answer(t, NULL, NULL); /* a later page of instances */
 }
@@ -497,6 +523,7 @@ ACT(explain_job, mf_admin_explain_job);
 ACT(extend_job, mf_admin_extend_job);
 ACT(unfreeze, mf_admin_unfreeze);
 ACT(list_freezes, mf_admin_list_freezes);
+ACT(get_credential, mf_admin_get_credential);
 
 #define METHOD(name, q, r, fn)                                                                             \
 	{                                                                                                  \
@@ -522,6 +549,7 @@ static const struct mf_grpc_method methods[] = {
 	METHOD("ReloadPolicy", reload_policy_request, policy, reload_policy),
 	METHOD("ExplainJob", explain_job_request, explanation, explain_job),
 	METHOD("Unfreeze", unfreeze_request, unfreeze_response, unfreeze),
+	METHOD("GetCredential", get_credential_request, credential_detail, get_credential),
 	METHOD("ListFreezes", list_freezes_request, list_freezes_response, list_freezes),
 };
 

@@ -67,7 +67,8 @@ mf_admin_freeze(struct mf_grpc_call *c, const Mayfly__Admin__V1__RevokeRequest *
 	}
 	if (f.kind[0] == '\0' || (f.kind == all && !q->all))
 		mf_grpc_finish(c, MF_GRPC_INVALID_ARGUMENT,
-		    "revoke what? Name a job, a node, a profile, a rule, a person, a tenant, or all");
+		    "revoke what? Name a job, a node, a credential, a profile, a rule, a person, a tenant, "
+		    "or all");
 	else
 		mf_admin_act(c, &act, "", &f);
 }

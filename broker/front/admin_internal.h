@@ -72,6 +72,10 @@ struct mf_admin_act {
 	const ProtobufCMessage *(*pick)(const Mayfly__Roles__V1__AdminReply *r, uint64_t *ret_index);
 };
 void mf_admin_act(struct mf_grpc_call *c, const struct mf_admin_act *how, const char *match, void *ctx);
+/* The same about nothing that is matched; ${finish} finishes the call with the answer, instead of what ${pick} names. */
+typedef void
+mf_admin_finish(struct mf_admin_api *a, struct mf_grpc_call *c, const Mayfly__Roles__V1__AdminReply *r);
+void mf_admin_ask(struct mf_grpc_call *c, const struct mf_admin_act *how, void *ctx, mf_admin_finish *finish);
 
 /* admin_clock.c */
 void mf_admin_confirm_clock(struct mf_grpc_call *c, const ProtobufCMessage *msg);
@@ -86,6 +90,9 @@ void mf_admin_readmit_node(struct mf_grpc_call *c, const ProtobufCMessage *msg);
 void mf_admin_freeze(struct mf_grpc_call *c, const Mayfly__Admin__V1__RevokeRequest *q);
 void mf_admin_unfreeze(struct mf_grpc_call *c, const ProtobufCMessage *msg);
 void mf_admin_list_freezes(struct mf_grpc_call *c, const ProtobufCMessage *msg);
+/* admin_credentials.c */
+void mf_admin_end_credential(struct mf_grpc_call *c, const Mayfly__Admin__V1__RevokeRequest *q);
+void mf_admin_get_credential(struct mf_grpc_call *c, const ProtobufCMessage *msg);
 /* admin_api.c */
 const ProtobufCMessage *mf_admin_pick_removal(const Mayfly__Roles__V1__AdminReply *r, uint64_t *ret_index);
 /* admin_policy.c */

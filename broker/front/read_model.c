@@ -7,7 +7,7 @@
 #include "broker/front/read_model_internal.h"
 
 #define VFS "mayfly"
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 #define APPLICATION_ID 0x4d795266 /* "MyRf" */
 
 /* Listed by the tables' own record index, so that the newest come first without sorting. */
@@ -39,6 +39,9 @@ static const char schema[] =
     " deadline INTEGER NOT NULL, opened_us INTEGER NOT NULL, changed_us INTEGER NOT NULL,"
     " ended_us INTEGER NOT NULL DEFAULT 0, cause TEXT NOT NULL DEFAULT '',"
     " reason TEXT NOT NULL DEFAULT '') WITHOUT ROWID;"
+    "CREATE TABLE clouds(id TEXT PRIMARY KEY, exp INTEGER NOT NULL, scope TEXT NOT NULL,"
+    " request_id TEXT NOT NULL DEFAULT '') WITHOUT ROWID;"
+    "CREATE INDEX clouds_exp ON clouds(exp);"
     "CREATE INDEX instances_job ON instances(job, n);"
     "CREATE INDEX instances_open ON instances(state) WHERE state = 'open';";
 
@@ -96,6 +99,10 @@ static const char *const sql[MF_RM_STMTS] = {
 	    "UPDATE instances SET state = 'suspended', cause = ?2, changed_us = ?3 WHERE lease = ?1",
 	[MF_RM_LEASE_END] = "UPDATE instances SET state = 'ended', cause = ?2, reason = ?3, changed_us = ?4,"
 			    " ended_us = ?4 WHERE lease = ?1",
+	[MF_RM_CLOUD_ADD] = "INSERT INTO clouds(id, exp, scope) VALUES(?1, ?2, ?3)",
+	[MF_RM_CLOUD_KNOWN] = "UPDATE clouds SET request_id = ?2 WHERE id = ?1",
+	[MF_RM_CLOUD_FORGET] = "DELETE FROM clouds WHERE exp < ?1",
+	[MF_RM_Q_CLOUD] = "SELECT scope, request_id FROM clouds WHERE id = ?1",
 	[MF_RM_Q_JOBS_ALL] = JOB_COLUMNS "WHERE idx < ?1 ORDER BY idx DESC LIMIT ?2",
 	[MF_RM_Q_JOBS_LIVE] = JOB_COLUMNS "WHERE idx < ?1 AND ended = 0 ORDER BY idx DESC LIMIT ?2",
 	[MF_RM_Q_JOB] = JOB_COLUMNS "WHERE id = ?1",

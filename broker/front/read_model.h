@@ -115,6 +115,10 @@ MF_NODISCARD enum mf_status mf_read_model_match_node(
 /* False as well for a node that is not known (yet): the notary decides. */
 bool mf_read_model_evicted(struct mf_read_model *rm, const char *node);
 
+/* What was asked for when a cloud token was made, as text, and the provider's name for that request. MF_E_NOTFOUND. */
+MF_NODISCARD enum mf_status mf_read_model_cloud(struct mf_read_model *rm, const char *id,
+    struct mf_buf *ret_scope, struct mf_buf *ret_request_id, struct mf_err *err);
+
 struct mf_rm_counts {
 	uint32_t nodes, jobs_live, leases_open;
 };

@@ -6,6 +6,8 @@
 #include "broker/front/read_model_internal.h"
 #include "codec/json_write.h"
 
+#define CLOUD_KEPT_S (INT64_C(86400)) /* after its end: whoever looks into what happened yesterday finds it */
+
 struct step {
 	struct mf_read_model *rm;
 	const struct mf_record *r;
@@ -357,6 +359,35 @@ lease_ended(const struct step *a)
 	return count_node(a, mf_slice_str(l.node), -1);
 }
 
+/* What the notary does not keep of a cloud token; until a day after its end, so that the table does not grow for ever. */
+static enum mf_status
+cloud_intent(const struct step *a)
+{
+	MF_AUTO_IN(mf_rm_done) sqlite3_stmt *st = NULL;
+	MF_TRY(mf_rm_stmt(a->rm, MF_RM_CLOUD_FORGET, &st, a->err));
+	mf_rm_bind_int(st, 1, a->r->ts_us / 1000000 - CLOUD_KEPT_S);
+	int rc = sqlite3_step(st);
+	if (rc != SQLITE_DONE)
+		return mf_rm_fail(a->rm, rc, "clouds", a->err);
+	mf_rm_done(&st);
+	MF_TRY(mf_rm_stmt(a->rm, MF_RM_CLOUD_ADD, &st, a->err));
+	mf_rm_bind_text(st, 1, str(a, MF_RS_SERIAL));
+	mf_rm_bind_int(st, 2, a->r->n[MF_RN_EXP]);
+	mf_rm_bind_text(st, 3, str(a, MF_RS_CLOUD_SCOPE));
+	return one_row(a, st);
+}
+
+static enum mf_status
+cloud_known(const struct step *a)
+{
+	MF_AUTO_IN(mf_rm_done) sqlite3_stmt *st = NULL;
+	MF_TRY(mf_rm_stmt(a->rm, MF_RM_CLOUD_KNOWN, &st, a->err));
+	mf_rm_bind_text(st, 1, str(a, MF_RS_SERIAL));
+	mf_rm_bind_text(st, 2, str(a, MF_RS_CLOUD_REQUEST_ID));
+	int rc = sqlite3_step(st);
+	return rc == SQLITE_DONE ? MF_OK : mf_rm_fail(a->rm, rc, "clouds", a->err);
+}
+
 /* NULL: no row changes. SVIDs on purpose: there are too many, and the notary knows the live ones. */
 static enum mf_status (*const apply[MF_RECORD_TYPES])(const struct step *) = {
 	[MF_REC_LOG_OPENED] = log_opened,
@@ -377,6 +408,9 @@ static enum mf_status (*const apply[MF_RECORD_TYPES])(const struct step *) = {
 	[MF_REC_LEASE_RESUMED] = lease_resumed,
 	[MF_REC_LEASE_SUSPENDED] = lease_suspended,
 	[MF_REC_LEASE_ENDED] = lease_ended,
+	[MF_REC_CLOUD_INTENT] = cloud_intent,
+	[MF_REC_CLOUD_ISSUED] = cloud_known,
+	[MF_REC_CLOUD_RECONCILED] = cloud_known,
 };
 
 /*

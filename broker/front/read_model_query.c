@@ -305,6 +305,24 @@ mf_read_model_counts(struct mf_read_model *rm, struct mf_rm_counts *ret_counts, 
 	return MF_OK;
 }
 
+enum mf_status
+mf_read_model_cloud(struct mf_read_model *rm, const char *id, struct mf_buf *ret_scope,
+    struct mf_buf *ret_request_id, struct mf_err *err)
+{
+	MF_AUTO_IN(mf_rm_done) sqlite3_stmt *st = NULL;
+	MF_TRY(mf_rm_stmt(rm, MF_RM_Q_CLOUD, &st, err));
+	mf_rm_bind_text(st, 1, mf_slice_str(id));
+	int rc = sqlite3_step(st);
+	if (rc == SQLITE_DONE)
+		return MF_FAIL(err, MF_E_NOTFOUND, "no cloud token of that id");
+	if (rc != SQLITE_ROW)
+		return mf_rm_fail(rm, rc, "clouds", err);
+	mf_buf_put_str(ret_scope, mf_rm_text(st, 0));
+	mf_buf_put_str(ret_request_id, mf_rm_text(st, 1));
+	MF_TRY(mf_buf_check(ret_scope, err));
+	return mf_buf_check(ret_request_id, err);
+}
+
 /* ---- everything, for comparing ---- */
 
 static enum mf_status
@@ -334,6 +352,7 @@ mf_read_model_dump(struct mf_read_model *rm, struct mf_buf *to, struct mf_err *e
 		"SELECT 'node', * FROM nodes ORDER BY idx",
 		"SELECT 'job', * FROM jobs ORDER BY idx",
 		"SELECT 'instance', * FROM instances ORDER BY lease",
+		"SELECT 'cloud', * FROM clouds ORDER BY id",
 	};
 	for (size_t i = 0; i < MF_COUNT(queries); i++)
 		MF_TRY(dump_table(rm, queries[i], to, err));

@@ -3,11 +3,10 @@
 
 #include "base/secret.h"
 #include "base/text.h"
-#include "broker/notary/engine_internal.h"
+#include "broker/notary/credentials.h"
 #include "codec/join_token.h"
 #include "crypto/hash.h"
 
-#define LIST_MAX 1000u
 #define TOKEN_TTL_DEFAULT_S 3600u
 #define TOKEN_TTL_MAX_S (30u * 86400u)
 #define PUBLIC_EXPIRES INT64_C(253402300799) /* the end of year 9999 */
@@ -26,188 +25,10 @@ mf_engine_admin_fail(struct mf_engine *e, uint64_t call_id, enum mf_status code,
 	e->ops->admin_reply(e->ctx, &reply);
 }
 
-/* ---- credentials as people see them ---- */
-
-struct removal_listing {
-	Mayfly__Admin__V1__Credential *v[LIST_MAX];
-	size_t n;
-};
-
-static void
-listing_fini(struct removal_listing *l)
-{
-	for (size_t i = 0; i < l->n; i++)
-		mayfly__admin__v1__credential__free_unpacked(l->v[i], NULL);
-}
-
-static void
-list_put(struct removal_listing *out, const Mayfly__Admin__V1__Credential *v)
-{
-	size_t n = mayfly__admin__v1__credential__get_packed_size(v);
-	uint8_t *bytes = out->n >= LIST_MAX ? NULL : malloc(n > 0 ? n : 1);
-	if (bytes == NULL)
-		return;
-	(void)mayfly__admin__v1__credential__pack(v, bytes);
-	out->v[out->n] = mayfly__admin__v1__credential__unpack(NULL, n, bytes);
-	out->n += out->v[out->n] != NULL;
-	free(bytes);
-}
-
-static void
-list_add(struct removal_listing *out, const struct mf_cred *c, const struct mf_lease *l, const char *node_id)
-{
-	Mayfly__Admin__V1__Credential v = MAYFLY__ADMIN__V1__CREDENTIAL__INIT;
-	char serial[41], instance[MF_STATE_ID_MAX + 16] = "", job[MF_STATE_ID_MAX] = "",
-						    node[MF_STATE_ID_MAX];
-	char x509[] = "x509-svid", jwt[] = "jwt-svid", state[16], ends[32];
-	bool live = l == NULL || (mf_lease_may_renew(l->state) && c->epoch == l->epoch);
-	if (out->n >= LIST_MAX)
-		return;
-	memcpy(serial, c->serial, sizeof(serial));
-	(void)snprintf(node, sizeof(node), "%s", node_id);
-	if (l != NULL) {
-		memcpy(job, l->job->id, sizeof(job));
-		(void)snprintf(instance, sizeof(instance), "%s/n%u", l->job->id, l->n);
-	}
-	(void)snprintf(state, sizeof(state), "%s", !live ? "ended" : c->superseded ? "superseded" : "live");
-	/* Honest: no verifier is told of an end yet, so it is accepted until its own time is over. */
-	(void)snprintf(ends, sizeof(ends), "%s", l == NULL ? "no: a node's own" : "no: expires at");
-	v.kind = c->kid[0] == '\0' ? x509 : jwt;
-	v.id = serial;
-	v.job_id = job;
-	v.instance_id = instance;
-	v.spiffe_id = c->spiffe_id;
-	v.not_before = c->nbf;
-	v.not_after = c->exp;
-	v.state = state;
-	v.ends_with_job = ends;
-	v.node_id = node;
-	list_put(out, &v);
-}
-
-/* Does it end with its job? As far as anybody knows. */
-static void
-say_end(const struct mf_cloud_cred *c, char *to, size_t cap)
-{
-	MF_AUTO_IN(mf_buf_fini) struct mf_buf t;
-	mf_buf_init(&t, 64);
-	mf_time_put_s(&t, c->state == MF_CLOUD_COMPLETED ? c->dead_at : c->effective);
-	const char *when = mf_buf_cstr(&t);
-	const char *what =
-	    c->state == MF_CLOUD_COMPLETED
-		? (c->level >= 2		      ? "denied: dead from"
-		      : c->level == 1 && c->by_itself ? "revoked; who asks nobody takes it until"
-		      : c->level == 1		      ? "revoked: dead since"
-						      : "no: expires at")
-	    : c->state == MF_CLOUD_ENDED ? "being taken back; expires at"
-	    : c->deny_on_end
-		? (c->handle ? "yes, it is revoked; expires at" : "yes, where it can be denied; expires at")
-		: "no: expires at";
-	(void)snprintf(to, cap, "%s %s", what, when == NULL ? "?" : when);
-}
-
-static void
-list_clouds(struct removal_listing *out, const struct mf_lease *l, struct mf_now now, bool all)
-{
-	MF_LIST_EACH(p, &l->clouds)
-	{
-		const struct mf_cloud_cred *c = MF_LIST_ITEM(p, struct mf_cloud_cred, at_lease);
-		Mayfly__Admin__V1__Credential v = MAYFLY__ADMIN__V1__CREDENTIAL__INIT;
-		char kind[MF_STATE_ID_MAX + 8], id[MF_STATE_ID_MAX], job[MF_STATE_ID_MAX],
-		    instance[MF_STATE_ID_MAX + 16], node[MF_STATE_ID_MAX], state[16], ends[96];
-		if (c->effective <= now.wall_us / 1000000 || (!all && c->state != MF_CLOUD_ACTIVE))
-			continue;
-		(void)snprintf(kind, sizeof(kind), "cloud:%s", c->grant);
-		memcpy(id, c->id, sizeof(id));
-		memcpy(job, c->job_id, sizeof(job));
-		(void)snprintf(instance, sizeof(instance), "%s/n%u", l->job->id, l->n);
-		memcpy(node, l->node->id, sizeof(node));
-		(void)snprintf(state, sizeof(state), "%s",
-		    c->state == MF_CLOUD_ACTIVE ? "live" : mf_cloud_state_name(c->state));
-		say_end(c, ends, sizeof(ends));
-		v.kind = kind;
-		v.id = id;
-		v.job_id = job;
-		v.instance_id = instance;
-		v.spiffe_id = c->principal;
-		v.not_before = c->issued_us / 1000000;
-		v.not_after = c->effective;
-		v.state = state;
-		v.ends_with_job = ends;
-		v.node_id = node;
-		list_put(out, &v);
-	}
-}
-
-static void
-list_lease(struct removal_listing *out, const struct mf_lease *l, struct mf_now now, bool all)
-{
-	MF_LIST_EACH(p, &l->creds)
-	{
-		const struct mf_cred *c = MF_LIST_ITEM(p, struct mf_cred, at);
-		bool live = mf_lease_may_renew(l->state) && c->epoch == l->epoch && !c->superseded;
-		if (c->exp * 1000000 > now.wall_us && (all || live))
-			list_add(out, c, l, l->node->id);
-	}
-	list_clouds(out, l, now, all);
-}
-
-static void
-list_credentials(struct mf_engine *e, struct mf_now now, uint64_t call_id,
-    const Mayfly__Admin__V1__ListCredentialsRequest *q)
-{
-	struct removal_listing *out = calloc(1, sizeof(*out));
-	if (out == NULL) {
-		mf_engine_admin_fail(e, call_id, MF_E_NOMEM, "out of memory");
-		return;
-	}
-	for (const struct mf_lease *l = mf_state_next_lease(e->state, NULL); l != NULL;
-	     l = mf_state_next_lease(e->state, l))
-		if (q->job[0] == '\0' || strcmp(q->job, l->job->id) == 0)
-			list_lease(out, l, now, q->all);
-	for (const struct mf_node *n = q->all && q->job[0] == '\0' ? mf_state_next_node(e->state, NULL)
-								   : NULL;
-	     n != NULL; n = mf_state_next_node(e->state, n))
-		MF_LIST_EACH(p, &n->creds)
-		{
-			const struct mf_cred *c = MF_LIST_ITEM(p, struct mf_cred, at);
-			if (c->exp * 1000000 > now.wall_us)
-				list_add(out, c, NULL, n->id);
-		}
-	Mayfly__Roles__V1__AdminReply reply = MAYFLY__ROLES__V1__ADMIN_REPLY__INIT;
-	Mayfly__Admin__V1__ListCredentialsResponse list = MAYFLY__ADMIN__V1__LIST_CREDENTIALS_RESPONSE__INIT;
-	/* One role message is 64 KiB: about 250 rows. */
-	list.n_credentials = out->n;
-	list.credentials = out->v;
-	reply.call_id = call_id;
-	reply.what_case = MAYFLY__ROLES__V1__ADMIN_REPLY__WHAT_CREDENTIALS;
-	reply.credentials = &list;
-	while (list.n_credentials > 0 &&
-	       mayfly__roles__v1__admin_reply__get_packed_size(&reply) > MF_LIM_IPC_MESSAGE - 64)
-		list.n_credentials = list.n_credentials * 3 / 4;
-	e->ops->admin_reply(e->ctx, &reply);
-	listing_fini(out);
-	free(out);
-}
-
 /* ---- removals ---- */
 
-struct removal_listing *
-mf_removal_listing_new(void)
-{
-	return calloc(1, sizeof(struct removal_listing));
-}
-
-void
-mf_removal_listing_free(struct removal_listing *l)
-{
-	if (l != NULL)
-		listing_fini(l);
-	free(l);
-}
-
-static uint64_t
-record_request(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__AdminCall *call,
+uint64_t
+mf_removal_record_request(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__AdminCall *call,
     const char *subject, const char *reason)
 {
 	struct mf_record r = { .type = MF_REC_REVOKE_REQUESTED };
@@ -220,7 +41,7 @@ record_request(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__
 void
 mf_engine_keep_removal(struct mf_engine *e, const char *what, const char *id)
 {
-	char line[MF_STATE_ID_MAX + 16];
+	char line[MF_STATE_ID_MAX + 24];
 	int n = snprintf(line, sizeof(line), "%s %s", what, id);
 	if (n > 0)
 		e->ops->removal_kept(e->ctx, mf_slice(line, (size_t)n));
@@ -241,7 +62,7 @@ mf_removal_end_job(struct mf_engine *e, struct mf_now now, const struct mf_job *
 	out->until = j->ending && !j->ended ? j->until : 0;
 	MF_LIST_EACH(p, &j->leases)
 	if (out->creds != NULL)
-		list_lease(out->creds, MF_LIST_ITEM(p, struct mf_lease, at_job), now, true);
+		mf_removal_list_lease(out->creds, MF_LIST_ITEM(p, struct mf_lease, at_job), now, true);
 }
 
 static void
@@ -257,7 +78,7 @@ evict_now(
 	out->index = mf_engine_evict(e, now, n, reason, "operator");
 	MF_LIST_EACH(p, &n->leases)
 	if (out->creds != NULL)
-		list_lease(out->creds, MF_LIST_ITEM(p, struct mf_lease, at_node), now, true);
+		mf_removal_list_lease(out->creds, MF_LIST_ITEM(p, struct mf_lease, at_node), now, true);
 }
 
 void
@@ -266,14 +87,17 @@ mf_removal_answer(
 {
 	Mayfly__Roles__V1__AdminReply reply = MAYFLY__ROLES__V1__ADMIN_REPLY__INIT;
 	Mayfly__Admin__V1__RemovalResponse r = MAYFLY__ADMIN__V1__REMOVAL_RESPONSE__INIT;
-	char text[256];
+	char text[256], grant[MF_LIM_SPIFFE_ID + 1];
 	(void)snprintf(text, sizeof(text), "%s", subject);
+	(void)snprintf(grant, sizeof(grant), "%s", done->grant == NULL ? "" : done->grant);
 	r.effective = true;
 	r.record_index = done->index;
 	r.jobs = done->jobs;
 	r.leases = done->leases;
 	r.ending_until = done->until;
 	r.subject = text;
+	r.credentials_ended = done->ended;
+	r.grant_ended = grant;
 	r.n_credentials = done->creds == NULL ? 0 : done->creds->n;
 	r.credentials = done->creds == NULL ? NULL : done->creds->v;
 	reply.call_id = call_id;
@@ -305,7 +129,7 @@ remove_access(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__A
 	}
 	(void)snprintf(full, sizeof(full), "%s", node ? n->id : j->id);
 	mf_engine_keep_removal(e, node ? "node" : drain ? "drain" : "job", full);
-	if (record_request(e, now, call, full, reason) == UINT64_MAX) {
+	if (mf_removal_record_request(e, now, call, full, reason) == UINT64_MAX) {
 		mf_engine_admin_fail(e, call->call_id, MF_E_INTERNAL,
 		    "the broker must restart first; the removal is kept and done then");
 		return;
@@ -387,6 +211,7 @@ mf_engine_redo_removal(struct mf_engine *e, struct mf_now now, struct mf_slice w
 		if (n != NULL && (!n->evicted || n->live > 0)) /* a crash may have cut it in two */
 			evict_now(e, now, n, "asked for before the broker restarted", &out);
 	}
+	mf_engine_redo_credential(e, now, what, &out.index);
 	mf_engine_redo_key(e, now, what, &out.index);
 	mf_engine_redo_freeze(e, now, what, &out.index);
 	/* What was recorded already, or names nobody, is settled as well. */
@@ -539,8 +364,8 @@ get_status(struct mf_engine *e, struct mf_now now, uint64_t call_id)
 		MF_LIST_EACH(p, &l->creds)
 		{
 			const struct mf_cred *c = MF_LIST_ITEM(p, struct mf_cred, at);
-			s.credentials_live += mf_lease_may_renew(l->state) && c->epoch == l->epoch &&
-					      !c->superseded && c->exp * 1000000 > now.wall_us;
+			s.credentials_live +=
+			    mf_cred_is_live(c, l) && !c->superseded && c->exp * 1000000 > now.wall_us;
 		}
 	s.leases_open = mf_state_leases_open(e->state);
 	s.policy_sha256 = policy;
@@ -592,7 +417,13 @@ mf_engine_admin_checked(struct mf_engine *e, struct mf_now now, const Mayfly__Ro
 		create_token(e, now, call);
 		break;
 	case MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_LIST_CREDENTIALS:
-		list_credentials(e, now, call->call_id, call->list_credentials);
+		mf_engine_list_credentials(e, now, call->call_id, call->list_credentials);
+		break;
+	case MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_GET_CREDENTIAL:
+		mf_engine_get_credential(e, now, call->call_id, call->get_credential);
+		break;
+	case MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_END_CREDENTIAL:
+		mf_engine_end_one(e, now, call);
 		break;
 	case MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_READMIT_NODE:
 		mf_engine_readmit(e, now, call);

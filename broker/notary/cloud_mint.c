@@ -160,6 +160,13 @@ mf_cloud_lease(const struct mf_engine *e, const struct cloud_work *w)
 	return l != NULL && l->epoch == w->epoch && mf_lease_may_renew(l->state) ? l : NULL;
 }
 
+bool
+mf_cloud_was_ended(const struct mf_engine *e, const struct cloud_work *w)
+{
+	const struct mf_cloud_cred *c = mf_state_cloud(e->state, mf_slice_str(w->cred));
+	return c != NULL && c->asked;
+}
+
 static bool
 copy_plan(struct cloud_work *w, const struct cloud_plan *p)
 {
@@ -459,6 +466,8 @@ go_on(struct mf_engine *e, struct mf_now now, struct cloud_work *w)
 	const char *why = mf_engine_why_not(e, now);
 	if (mf_cloud_lease(e, w) == NULL)
 		give_up(e, now, w, "ended", ENDED, over);
+	else if (mf_cloud_was_ended(e, w))
+		give_up(e, now, w, "ended", UNAVAILABLE, "it was revoked while it was being made: ask again");
 	else if (why != NULL || mf_cloud_target(e, w->target) == NULL)
 		give_up(e, now, w, "config", UNAVAILABLE, why != NULL ? why : "the cloud target was removed");
 	else

@@ -171,6 +171,10 @@ mf_cloud_plan(struct mf_engine *e, struct mf_now now, const struct mf_lease *l, 
 	if (ret_p->grant == NULL)
 		return no(ret_why, CLOUD_DENIED, "profile %s has no cloud grant of that name",
 		    ret_p->d.profile->name);
+	char subject[MF_STATE_ID_MAX + 8];
+	(void)snprintf(subject, sizeof(subject), "cloud:%s", grant);
+	if (mf_engine_is_final(l, subject, ret_why, MF_POLICY_REASON_MAX))
+		return CLOUD_DENIED;
 	enum cloud_no n = find_target(e, ret_p, ret_why);
 	if (n == CLOUD_YES)
 		n = set_lifetime(now.wall_us / 1000000, l, ret_p, ret_why);

@@ -280,6 +280,7 @@ grant(struct mf_engine *e, struct mf_now now, struct cloud_work *w, const Mayfly
 	if (r == NULL)
 		return;
 	r->kind = REL_GRANT; /* looked at once more when it leaves */
+	r->first = index;
 	memcpy(r->lease, w->lease, sizeof(r->lease));
 	r->epoch = w->epoch;
 }
@@ -308,6 +309,8 @@ trouble(struct mf_engine *e, struct mf_now now, const struct cloud_work *w, cons
 	int64_t now_s = now.wall_us / 1000000;
 	if (l == NULL)
 		return "late";
+	if (mf_cloud_was_ended(e, w))
+		return "ended";
 	if (mf_engine_why_not(e, now) != NULL)
 		return "not_issuing";
 	if (t == NULL || res->expires <= now_s || res->expires > w->exp)

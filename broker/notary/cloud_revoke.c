@@ -600,9 +600,10 @@ mf_engine_revoke_after(struct mf_engine *e, const struct mf_record *r)
 {
 	const struct mf_lease *l = NULL;
 	const struct mf_cloud_cred *c = NULL;
-	if (r->type == MF_REC_CLOUD_RECONCILED)
+	if (r->type == MF_REC_CLOUD_RECONCILED || r->type == MF_REC_CREDENTIAL_ENDED)
 		c = mf_state_cloud(e->state, r->s[MF_RS_SERIAL]);
-	else if (r->type == MF_REC_LEASE_ENDED || r->type == MF_REC_LEASE_SUSPENDED)
+	else if (r->type == MF_REC_LEASE_ENDED || r->type == MF_REC_LEASE_SUSPENDED ||
+		 r->type == MF_REC_GRANT_ENDED)
 		l = mf_state_lease(e->state, r->s[MF_RS_LEASE]);
 	if (c != NULL)
 		touch(e, c);

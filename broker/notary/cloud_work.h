@@ -48,6 +48,8 @@ void mf_cloud_reconcile(struct mf_engine *e, struct mf_now now, const struct mf_
 void mf_cloud_result_free(Mayfly__Roles__V1__MintResult *res);
 /* cloud_single.c: in memory, for a token whose handle is on no disk. */
 void mf_cloud_spare(struct mf_engine *e, const char *cred, struct mf_slice handle);
+/* It was ended before it was there: whatever comes is nobody's. */
+bool mf_cloud_was_ended(const struct mf_engine *e, const struct cloud_work *w);
 /* The lease, if a token may still be given to it. */
 const struct mf_lease *mf_cloud_lease(const struct mf_engine *e, const struct cloud_work *w);
 #endif

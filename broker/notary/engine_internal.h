@@ -94,6 +94,7 @@ struct work {
 	bool failed, no_memory;
 	struct {
 		struct mf_sign_request *fields; /* a copy of what was asked, for the record */
+		size_t slot;			/* which identity of the profile */
 		uint8_t *chain;
 		size_t chain_n;
 		uint8_t der[32];
@@ -149,6 +150,7 @@ struct release {
 	struct mf_list at;
 	enum release_kind kind;
 	uint64_t index; /* goes when this record is durable */
+	uint64_t first; /* REL_GRANT: what it gives is of records [first, index] */
 	uint64_t sid, request_id;
 	char lease[MF_STATE_ID_MAX]; /* REL_GRANT: must still be renewable in this epoch */
 	uint32_t epoch;
@@ -199,11 +201,11 @@ struct policy_care {
 	Mayfly__Roles__V1__AdminCall *by; /* who waits for a reload; NULL: nobody */
 	uint64_t until_ms;
 	char refused[2048]; /* why the last file was not taken */
-	/* The sweep over what lives after a change; former NULL: none is under way. */
-	struct mf_policy *former;
+	/* The sweep over what lives after a change; ids NULL: none is under way. */
+	struct mf_policy *former; /* NULL: not known */
 	char (*ids)[MF_STATE_ID_MAX];
 	size_t n_ids, next_id;
-	uint32_t holders;
+	uint32_t holders, recalled;
 	uint8_t review_said[MF_LIM_POLICY_RULES]; /* enum mf_policy_review that was told of each rule */
 	int64_t reviewed_s;
 };
@@ -325,12 +327,17 @@ struct removal {
 	struct removal_listing *creds; /* what was live; NULL: without memory, or not wanted */
 	uint64_t index;		       /* of its last record */
 	int64_t until;		       /* a drain has begun; 0: the end is final */
+	uint32_t ended;		       /* credentials, by themselves */
+	const char *grant;	       /* ended for good with them; NULL: none */
 };
 struct removal_listing *mf_removal_listing_new(void);
 void mf_removal_listing_free(struct removal_listing *l); /* NULL is a no-op */
 /* An operator's end of ${j}; adds to ${out}. */
 void mf_removal_end_job(struct mf_engine *e, struct mf_now now, const struct mf_job *j, const char *reason,
     bool drain, struct removal *out);
+/* revoke.requested; UINT64_MAX: it could not be recorded. */
+uint64_t mf_removal_record_request(struct mf_engine *e, struct mf_now now,
+    const Mayfly__Roles__V1__AdminCall *call, const char *subject, const char *reason);
 /* Answered when its last record is durable. */
 void mf_removal_answer(struct mf_engine *e, struct mf_now now, uint64_t call_id, const struct removal *done,
     const char *subject);
@@ -482,8 +489,14 @@ void mf_engine_issue(struct mf_engine *e, struct mf_now now, struct session *s, 
     enum work_kind kind, const struct mf_lease *l, const struct mf_policy_profile *p,
     const ProtobufCBinaryData *points, size_t points_n);
 void mf_work_free(struct work *w);
+/* slots.c */
 /* The name that slot ${slot} of ${l} began with; NULL: it has none. */
 const char *mf_engine_name_of_slot(const struct mf_lease *l, size_t slot);
+/* Of its first ${n} identities: after the announced end only those that were granted before it. */
+size_t mf_engine_grantable(const struct mf_lease *l, size_t n);
+/* Of its first ${n} slots those that may be given: not those whose identity was ended for good (${ret_why} says it). */
+size_t mf_engine_open_slots(
+    const struct mf_lease *l, size_t n, size_t ret_slots[MF_LIM_IDENTITIES], char *ret_why, size_t cap);
 /* mint.c: JWT-SVIDs */
 void mf_engine_mint_jwt(struct mf_engine *e, struct mf_now now, struct session *s, uint64_t request_id,
     const Mayfly__Agent__V1__MintJwt *m);
@@ -519,6 +532,29 @@ size_t mf_engine_cloud_offers(const struct mf_engine *e, const struct mf_policy_
     Mayfly__Agent__V1__CloudOffer ret_offers[MF_LIM_CLOUD_GRANTS]);
 /* Grants of ${p} that name a target which is not configured: an event each. */
 void mf_engine_cloud_check(struct mf_engine *e, const struct mf_policy *p);
+
+/* ended.c: what is ended while its lease goes on */
+struct cred_end {
+	const char *actor;			  /* "operator", "broker" */
+	const Mayfly__Roles__V1__AdminCall *call; /* who; NULL: not known, or the broker itself */
+	const char *cause;			  /* "operator", "policy" */
+	const char *reason;			  /* into the record; "" */
+	const char *told;			  /* to the job */
+};
+/*
+ * End ${c}, a token of a lease that goes on: recorded, its node told, the provider asked. No-op when it is over. The index of its record;
+ * UINT64_MAX when it could not be recorded.
+ */
+uint64_t mf_engine_end_cloud(
+    struct mf_engine *e, struct mf_now now, const struct mf_cloud_cred *c, const struct cred_end *why);
+void mf_engine_end_one(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__AdminCall *call);
+/* *ret_index: of its record; unchanged when there is nothing to do. */
+void
+mf_engine_redo_credential(struct mf_engine *e, struct mf_now now, struct mf_slice what, uint64_t *ret_index);
+/* ${s}'s node may have missed what was ended while it was away. */
+void mf_engine_tell_ended(struct mf_engine *e, struct mf_now now, const struct session *s);
+/* Is ${subject} ("cloud:data", a SPIFFE ID) given to this lease no more? Then why, for whoever asks. */
+bool mf_engine_is_final(const struct mf_lease *l, const char *subject, char *ret_why, size_t cap);
 
 /* documents.c */
 /* Tell a session that became ready of every document. */

@@ -160,39 +160,28 @@ expand_dns(
 	return MF_OK;
 }
 
-/* The name that a slot began with stays its name: a renewal never changes who somebody is. */
-const char *
-mf_engine_name_of_slot(const struct mf_lease *l, size_t slot)
-{
-	if (!l->slot_used[slot])
-		return NULL;
-	MF_LIST_EACH(p, &l->creds)
-	{
-		const struct mf_cred *c = MF_LIST_ITEM(p, struct mf_cred, at);
-		if (c->index == l->slot_index[slot])
-			return c->spiffe_id;
-	}
-	return NULL;
-}
-
 static enum mf_status
 fill_part(struct mf_engine *e, struct mf_now now, struct work *w, size_t i, const struct names *v,
     const ProtobufCBinaryData *point, struct mf_err *err)
 {
-	const struct mf_policy_identity *id = &v->p->identities[i];
+	const size_t slot = w->part[i].slot;
+	const struct mf_policy_identity *id = &v->p->identities[slot];
 	char before[MF_LIM_TRUST_DOMAIN + 16];
 	struct mf_sign_request *f =
 	    new_fields(e, now, point, (int64_t)(id->x509_ttl_ms / 1000), v->l->deadline);
 	w->part[i].fields = f;
 	if (f == NULL)
 		return MF_FAIL(err, MF_E_NOMEM, "out of memory");
-	const char *name = w->kind == WORK_RENEW ? mf_engine_name_of_slot(v->l, i) : NULL;
+	const char *name = w->kind == WORK_RENEW ? mf_engine_name_of_slot(v->l, slot) : NULL;
 	(void)snprintf(before, sizeof(before), "spiffe://%s", e->trust_domain);
 	f->spiffe_id = name != NULL ? strdup(name) : expand(v, id->path, MF_TEMPLATE_PATH, before, err);
 	f->cn = id->cn[0] == '\0' ? strdup("") : expand(v, id->cn, MF_TEMPLATE_CN, "", err);
 	w->part[i].hint = strdup(id->hint);
 	if (f->spiffe_id == NULL || f->cn == NULL || w->part[i].hint == NULL)
 		return err->code != MF_OK ? err->code : MF_FAIL(err, MF_E_NOMEM, "out of memory");
+	char final[MF_POLICY_REASON_MAX];
+	if (mf_engine_is_final(v->l, f->spiffe_id, final, sizeof(final)))
+		return MF_FAIL(err, MF_E_DENIED, "%s", final); /* under another number of a changed profile */
 	MF_TRY(expand_dns(v, id, f, err));
 	if (f->exp <= now.wall_us / 1000000)
 		return MF_FAIL(err, MF_E_STATE, "the job's deadline, or the CA's own end, is now");
@@ -206,16 +195,6 @@ live(const struct mf_list *creds, struct mf_now now)
 	MF_LIST_EACH(p, creds)
 	n += MF_LIST_ITEM(p, struct mf_cred, at)->exp * 1000000 > now.wall_us;
 	return n;
-}
-
-/* Of ${n} identities: after the announced end only those that were granted before it. */
-static size_t
-grantable(const struct mf_lease *l, size_t n)
-{
-	size_t had = 0;
-	while (had < n && l->slot_used[had])
-		had++;
-	return l->state == MF_LEASE_ENDING ? had : n;
 }
 
 /* ---- work under way ---- */
@@ -275,7 +254,14 @@ mf_engine_issue(struct mf_engine *e, struct mf_now now, struct session *s, uint6
 {
 	struct mf_err err = { 0 };
 	struct names v = { e, l, p };
-	size_t n = grantable(l, p->n_identities);
+	size_t slots[MF_LIM_IDENTITIES], had = mf_engine_grantable(l, p->n_identities);
+	char final[MF_POLICY_REASON_MAX] = "";
+	size_t n = mf_engine_open_slots(l, had, slots, final, sizeof(final));
+	if (n == 0 && had > 0) {
+		mf_send_refusal(
+		    e, s->sid, request_id, MAYFLY__AGENT__V1__REFUSAL_CODE__REFUSAL_DENIED, final, NULL);
+		return;
+	}
 	if (n == 0) {
 		mf_send_refusal(e, s->sid, request_id, MAYFLY__AGENT__V1__REFUSAL_CODE__REFUSAL_ENDED,
 		    "the job's end was announced before anything was granted to this instance", NULL);
@@ -304,6 +290,7 @@ mf_engine_issue(struct mf_engine *e, struct mf_now now, struct session *s, uint6
 	w->epoch = l->epoch;
 	w->drain_ms = p->drain_ms;
 	for (size_t i = 0; i < w->n; i++) {
+		w->part[i].slot = slots[i];
 		if (fill_part(e, now, w, i, &v, &points[i], &err) == MF_OK)
 			continue;
 		mf_send_refusal(e, s->sid, request_id,
@@ -466,7 +453,8 @@ record_part(struct mf_engine *e, struct mf_now now, const struct work *w, size_t
 {
 	struct spelled t;
 	const struct mf_sign_request *f = w->part[i].fields;
-	bool renewed = w->kind == WORK_RENEW && l->slot_used[i];
+	const size_t slot = w->part[i].slot;
+	bool renewed = w->kind == WORK_RENEW && l->slot_used[slot];
 	struct mf_record r = { .type = renewed ? MF_REC_SVID_RENEWED : MF_REC_SVID_ISSUED };
 	spell(w, i, &t);
 	mf_record_set_str(&r, MF_RS_SERIAL, t.serial);
@@ -476,7 +464,7 @@ record_part(struct mf_engine *e, struct mf_now now, const struct work *w, size_t
 	if (l != NULL)
 		mf_record_set_str(&r, MF_RS_LEASE, l->id);
 	if (renewed) {
-		mf_record_set_num(&r, MF_RN_OF, (int64_t)l->slot_index[i]);
+		mf_record_set_num(&r, MF_RN_OF, (int64_t)l->slot_index[slot]);
 		e->count.renewed++;
 		return mf_engine_record(e, now, &r);
 	}
@@ -485,7 +473,7 @@ record_part(struct mf_engine *e, struct mf_now now, const struct work *w, size_t
 	mf_record_set_str(&r, MF_RS_SPKI, t.spki);
 	mf_record_set_str(&r, MF_RS_HINT, w->part[i].hint);
 	mf_record_set_str(&r, MF_RS_NODE_ID, w->node_id);
-	mf_record_set_num(&r, MF_RN_SLOT, (int64_t)i);
+	mf_record_set_num(&r, MF_RN_SLOT, (int64_t)slot);
 	mf_record_set_num(&r, MF_RN_CA, (int64_t)mf_engine_signer(e)->index);
 	if (l != NULL) {
 		mf_record_set_str(&r, MF_RS_JOB_ID, l->job->id);
@@ -551,6 +539,7 @@ grant(struct mf_engine *e, struct mf_now now, const struct work *w, const struct
 	if (r == NULL)
 		return;
 	r->kind = REL_GRANT;
+	r->first = index + 1 - w->n;
 	memcpy(r->lease, l->id, sizeof(r->lease));
 	r->epoch = l->epoch;
 }
@@ -614,9 +603,17 @@ finish(struct mf_engine *e, struct mf_now now, const struct work *w)
 		return;
 	}
 	/* Invariant 2: the deadline came nearer meanwhile, or the end was announced. */
-	bool too_long = grantable(l, w->n) < w->n;
-	for (size_t i = 0; i < w->n; i++)
-		too_long |= w->part[i].fields->exp > l->deadline;
+	bool too_long = false, final = false;
+	for (size_t i = 0; i < w->n; i++) {
+		size_t slot = w->part[i].slot;
+		too_long |= w->part[i].fields->exp > l->deadline || mf_engine_grantable(l, slot + 1) <= slot;
+		final |= mf_lease_final(l, w->part[i].fields->spiffe_id) != NULL;
+	}
+	if (final) {
+		mf_send_refusal(e, w->sid, w->request_id, UNAVAILABLE,
+		    "an identity was revoked while its certificate was being made: ask again", NULL);
+		return;
+	}
 	if (too_long) {
 		mf_send_refusal(e, w->sid, w->request_id, UNAVAILABLE,
 		    "the job's deadline changed while the certificate was being made: ask again", NULL);

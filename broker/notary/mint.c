@@ -372,6 +372,11 @@ mf_engine_mint_jwt(struct mf_engine *e, struct mf_now now, struct session *s, ui
 		    e, s->sid, request_id, DENIED, "this lease has no identity of that name", NULL);
 		return;
 	}
+	char final[MF_POLICY_REASON_MAX];
+	if (mf_engine_is_final(l, m->spiffe_id, final, sizeof(final))) {
+		mf_engine_deny_token(e, now, s, request_id, l, final, final, NULL);
+		return;
+	}
 	MF_AUTO(mf_facts_free) struct mf_facts *facts = NULL;
 	if (mf_request_lease(l, &facts, &err) != MF_OK) {
 		mf_send_refusal(e, s->sid, request_id, UNAVAILABLE, err.msg, NULL);
@@ -452,6 +457,7 @@ grant(struct mf_engine *e, struct mf_now now, const struct jwt_work *w, const ch
 	if (r == NULL)
 		return;
 	r->kind = REL_GRANT; /* looked at once more when it leaves */
+	r->first = index;
 	memcpy(r->lease, w->lease, sizeof(r->lease));
 	r->epoch = w->epoch;
 }
@@ -475,6 +481,11 @@ finish(struct mf_engine *e, struct mf_now now, const struct jwt_work *w, struct 
 	if (l == NULL || l->epoch != w->epoch || !mf_lease_may_renew(l->state)) {
 		mf_send_refusal(
 		    e, w->sid, w->request_id, ENDED, "it ended while the token was being made", NULL);
+		return;
+	}
+	char final[MF_POLICY_REASON_MAX];
+	if (mf_engine_is_final(l, w->fields->spiffe_id, final, sizeof(final))) {
+		mf_send_refusal(e, w->sid, w->request_id, DENIED, final, NULL);
 		return;
 	}
 	if (new_while_ending(l, w->slot, w->fields->audiences, w->fields->audiences_n)) {

@@ -1,6 +1,6 @@
 /*
  * After a change of policy: whose next renewal would be refused, or give something else? They are told to renew now; nobody
- * else hears of it. A part of the leases at each tick, so that the state thread is never long away. And the reviews of rules.
+ * else hears of it. Cloud tokens that it does not give any more are taken back. A part of the leases at each tick, so that the state thread is never long away. And the reviews of rules.
  */
 #include <stdio.h>
 
@@ -12,12 +12,19 @@
 
 /* ---- leases ---- */
 
+/* At a start nothing is known of what was in force before; a sweep of tokens may have been cut by a crash. */
+static bool
+is_swept(const struct policy_care *c, const struct mf_lease *l)
+{
+	return mf_lease_may_renew(l->state) && (c->former != NULL || !mf_list_empty(&l->clouds));
+}
+
 void
 mf_engine_policy_changed(struct mf_engine *e, struct mf_now now, struct mf_policy *former, bool new)
 {
 	struct policy_care *c = &e->care;
 	MF_UNUSED(now);
-	if (!new || former == NULL) {
+	if (!new) {
 		mf_policy_free(former);
 		return;
 	}
@@ -30,18 +37,23 @@ mf_engine_policy_changed(struct mf_engine *e, struct mf_now now, struct mf_polic
 		mf_policy_free(former);
 	free(c->ids);
 	c->n_ids = c->next_id = 0;
-	c->holders = 0;
-	size_t n = mf_state_leases_open(e->state);
+	c->holders = c->recalled = 0;
+	size_t n = 0;
+	for (const struct mf_lease *l = mf_state_next_lease(e->state, NULL); l != NULL;
+	     l = mf_state_next_lease(e->state, l))
+		n += is_swept(c, l);
 	c->ids = calloc(n + 1, sizeof(*c->ids));
-	for (const struct mf_lease *l = mf_state_next_lease(e->state, NULL);
-	     l != NULL && c->ids != NULL && c->n_ids < n; l = mf_state_next_lease(e->state, l))
-		if (l->state == MF_LEASE_OPEN)
+	for (const struct mf_lease *l = mf_state_next_lease(e->state, NULL); l != NULL && c->ids != NULL;
+	     l = mf_state_next_lease(e->state, l))
+		if (is_swept(c, l))
 			memcpy(c->ids[c->n_ids++], l->id, sizeof(c->ids[0]));
 	if (c->ids == NULL)
 		e->ops->event(
 		    e->ctx, "policy.sweep", "out of memory: holders learn of the policy when they renew");
-	if (c->n_ids == 0)
+	if (c->n_ids == 0) {
 		mf_policy_free(MF_TAKE(c->former)); /* nobody holds anything by it */
+		free(MF_TAKE(c->ids));
+	}
 }
 
 /* The same certificates, under the same names, for as long? */
@@ -85,15 +97,81 @@ tell(struct mf_engine *e, const struct mf_lease *l)
 	mf_send_down(e, s->sid, &down, MF_ENGINE_NORMAL, 0);
 }
 
+static bool
+same_texts(const char *const *a, size_t n, const char *const *b, size_t m)
+{
+	for (size_t i = 0; i < n && n == m; i++)
+		if (strcmp(a[i], b[i]) != 0)
+			return false;
+	return n == m;
+}
+
+static bool
+same_scope(const struct mf_policy_cloud *a, const struct mf_policy_cloud *b)
+{
+	for (size_t i = 0; i < a->scope_n && a->scope_n == b->scope_n; i++)
+		if (!same_texts(a->scope[i].actions, a->scope[i].actions_n, b->scope[i].actions,
+			b->scope[i].actions_n) ||
+		    !same_texts(a->scope[i].resources, a->scope[i].resources_n, b->scope[i].resources,
+			b->scope[i].resources_n))
+			return false;
+	return a->scope_n == b->scope_n;
+}
+
+static const struct mf_policy_cloud *
+grant_of(const struct mf_policy *p, const struct mf_policy_request *req, const char *name)
+{
+	struct mf_decision d;
+	mf_policy_decide(p, req, &d);
+	return d.permit ? mf_policy_cloud_find(d.profile, mf_slice_str(name)) : NULL;
+}
+
+/*
+ * Would the policy in force have given this token, at the time when it was asked for? (A rule that has lapsed since is no change of
+ * policy.) What it may do must be the same too, as far as what was in force before is known.
+ */
+static bool
+still_given(struct mf_engine *e, const struct mf_cloud_cred *c, const struct mf_lease *l, struct mf_facts *f)
+{
+	const struct mf_policy_request req = { mf_slice_str(l->job->profile), f, c->intent_us / 1000000 };
+	const struct mf_policy_cloud *g = grant_of(e->policy, &req, c->grant);
+	if (g == NULL || strcmp(g->target, c->target) != 0 || strcmp(g->role, c->role) != 0)
+		return false;
+	const struct mf_policy_cloud *was =
+	    e->care.former == NULL ? NULL : grant_of(e->care.former, &req, c->grant);
+	return was == NULL || same_scope(was, g);
+}
+
+/* Tokens of a grant that is no more, or is another one: taken back like all others. */
 static void
-look_at(struct mf_engine *e, const struct mf_lease *l, int64_t wall_s)
+recall(struct mf_engine *e, struct mf_now now, const struct mf_lease *l, struct mf_facts *f)
+{
+	const struct cred_end why = { "broker", NULL, "policy",
+		"the policy in force does not give it any more",
+		"the policy in force does not give this token any more" };
+	MF_LIST_EACH(p, &l->clouds)
+	{
+		const struct mf_cloud_cred *c = MF_LIST_ITEM(p, struct mf_cloud_cred, at_lease);
+		if (c->state > MF_CLOUD_SUPERSEDED || c->ended_us != 0 ||
+		    c->effective * 1000000 <= now.wall_us || still_given(e, c, l, f))
+			continue;
+		e->care.recalled += mf_engine_end_cloud(e, now, c, &why) != UINT64_MAX;
+	}
+}
+
+static void
+look_at(struct mf_engine *e, struct mf_now now, const struct mf_lease *l)
 {
 	MF_AUTO(mf_facts_free) struct mf_facts *f = NULL;
 	struct mf_err err = { 0 };
 	struct mf_decision before, after;
 	if (mf_request_lease(l, &f, &err) != MF_OK)
 		return;
-	const struct mf_policy_request req = { mf_slice_str(l->job->profile), f, wall_s };
+	recall(e, now, l, f);
+	if (e->care.former == NULL || l->state != MF_LEASE_OPEN)
+		return;
+	const struct mf_policy_request req = { mf_slice_str(l->job->profile), f,
+		mf_engine_wall(e, now) / 1000000 };
 	mf_policy_decide(e->care.former, &req, &before);
 	mf_policy_decide(e->policy, &req, &after);
 	if (!same_grant(&before, &after))
@@ -104,19 +182,21 @@ void
 mf_engine_policy_sweep(struct mf_engine *e, struct mf_now now)
 {
 	struct policy_care *c = &e->care;
-	if (c->former == NULL)
+	if (c->ids == NULL)
 		return;
 	for (size_t i = 0; i < SWEEP_AT_ONCE && c->next_id < c->n_ids; i++) {
 		const struct mf_lease *l = mf_state_lease(e->state, mf_slice_str(c->ids[c->next_id++]));
-		if (l != NULL && l->state == MF_LEASE_OPEN)
-			look_at(e, l, mf_engine_wall(e, now) / 1000000);
+		if (l != NULL && mf_lease_may_renew(l->state))
+			look_at(e, now, l);
 	}
 	if (c->next_id < c->n_ids)
 		return;
-	char text[96];
-	(void)snprintf(
-	    text, sizeof(text), "%u of %zu live instances are asked to renew now", c->holders, c->n_ids);
-	e->ops->event(e->ctx, "policy.sweep", text);
+	char text[128];
+	(void)snprintf(text, sizeof(text),
+	    "%u of %zu live instances are asked to renew now; %u cloud tokens are taken back", c->holders,
+	    c->n_ids, c->recalled);
+	if (c->former != NULL || c->recalled > 0)
+		e->ops->event(e->ctx, "policy.sweep", text);
 	mf_policy_free(MF_TAKE(c->former));
 	free(MF_TAKE(c->ids));
 	c->n_ids = c->next_id = 0;

@@ -153,6 +153,25 @@ still_wanted(struct mf_engine *e, const struct release *r)
 	return l != NULL && mf_lease_may_renew(l->state) && l->epoch == r->epoch;
 }
 
+/* Was something of what it gives ended by itself meanwhile? */
+static bool
+gives_ended(struct mf_engine *e, const struct release *r)
+{
+	const struct mf_lease *l = mf_state_lease(e->state, mf_slice_str(r->lease));
+	bool found = false;
+	MF_LIST_EACH(p, &l->creds)
+	{
+		const struct mf_cred *c = MF_LIST_ITEM(p, struct mf_cred, at);
+		found |= c->ended_us != 0 && c->index >= r->first && c->index <= r->index;
+	}
+	MF_LIST_EACH(p, &l->clouds)
+	{
+		const struct mf_cloud_cred *c = MF_LIST_ITEM(p, struct mf_cloud_cred, at_lease);
+		found |= c->ended_us != 0 && c->issued_index >= r->first && c->issued_index <= r->index;
+	}
+	return found;
+}
+
 static bool
 has_session(struct mf_engine *e, uint64_t sid)
 {
@@ -171,12 +190,16 @@ let_go(struct mf_engine *e, struct mf_now now, struct release *r)
 	case REL_GRANT:
 		if (!has_session(e, r->sid))
 			break;
-		if (still_wanted(e, r))
-			e->ops->send(e->ctx, r->sid, mf_slice(r->bytes, r->bytes_n), MF_ENGINE_NORMAL, 0);
-		else
+		if (!still_wanted(e, r))
 			mf_send_refusal(e, r->sid, r->request_id,
 			    MAYFLY__AGENT__V1__REFUSAL_CODE__REFUSAL_ENDED,
 			    "it ended while the certificate was being made", NULL);
+		else if (r->first != 0 && gives_ended(e, r))
+			mf_send_refusal(e, r->sid, r->request_id,
+			    MAYFLY__AGENT__V1__REFUSAL_CODE__REFUSAL_UNAVAILABLE,
+			    "it was revoked before it could be handed out: ask again", NULL);
+		else
+			e->ops->send(e->ctx, r->sid, mf_slice(r->bytes, r->bytes_n), MF_ENGINE_NORMAL, 0);
 		break;
 	case REL_ADMIN:
 		if (r->reply == NULL)

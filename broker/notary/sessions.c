@@ -346,6 +346,7 @@ mf_engine_resync(struct mf_engine *e, struct mf_now now, struct session *s, uint
 	else
 		mf_send_down(e, s->sid, &down, MF_ENGINE_NORMAL, 0);
 	mf_engine_tell_endings(e, s);
+	mf_engine_tell_ended(e, now, s);
 	mf_engine_vouch_documents(e, s);
 	mf_engine_keys_ready(e, s);
 	free(sorted);

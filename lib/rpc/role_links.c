@@ -210,6 +210,8 @@ static const struct mf_role_msg agent_msgs[] = {
 	    &mayfly__roles__v1__instance_cloud_ended__descriptor },
 	{ MF_MSG_PEER_FOUND, 1, MF_ROLE_FD_NEVER, OPEN, 4096, "PeerFound",
 	    &mayfly__roles__v1__peer_found__descriptor },
+	{ MF_MSG_INSTANCE_SVID_ENDED, 1, MF_ROLE_FD_NEVER, OPEN, SMALL, "InstanceSvidEnded",
+	    &mayfly__roles__v1__instance_svid_ended__descriptor },
 };
 
 const struct mf_role_table mf_link_agent = {

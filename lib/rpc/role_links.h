@@ -104,6 +104,7 @@ enum mf_agent_msg {
 	MF_MSG_INSTANCE_CLOUD = 100,
 	MF_MSG_INSTANCE_CLOUD_ENDED = 101,
 	MF_MSG_PEER_FOUND = 102,
+	MF_MSG_INSTANCE_SVID_ENDED = 103,
 };
 extern const struct mf_role_table mf_link_agent;
 #endif

@@ -204,7 +204,9 @@ test_usage(void **state)
 	assert_err("--timeout: must be a duration");
 	assert_int_equal(cli("run", NULL), 2);
 	assert_int_equal(cli("revoke", NULL), 2);
-	assert_err("one of: --job J, --node N, --profile P");
+	assert_err("one of: --job J, --node N, --credential C, --profile P");
+	assert_int_equal(cli("revoke", "--job", "a", "--final", NULL), 2);
+	assert_err("--final goes with --credential");
 	assert_int_equal(cli("revoke", "--job", "a", "--node", "b", NULL), 2);
 	assert_int_equal(cli("svid", "fetch", "--with-key", NULL), 2);
 	assert_err("--with-key needs -o json");

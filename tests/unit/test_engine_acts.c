@@ -182,6 +182,19 @@ end_leaked(struct rig *r)
 }
 
 static void
+end_credential(struct rig *r)
+{
+	REQUEST(EndCredentialRequest, END_CREDENTIAL_REQUEST, end_credential, END_CREDENTIAL);
+	const struct mf_job *j = mf_state_job(mf_engine_state(r->e), mf_slice_str(at.job));
+	const struct mf_lease *l = MF_LIST_ITEM(j->leases.next, struct mf_lease, at_job);
+	char id[41];
+	memcpy(id, MF_LIST_ITEM(l->creds.next, struct mf_cred, at)->serial, sizeof(id));
+	q.match = id;
+	q.reason = why;
+	act(r, &call);
+}
+
+static void
 evict_node(struct rig *r)
 {
 	REQUEST(EvictNodeRequest, EVICT_NODE_REQUEST, evict_node, EVICT_NODE);
@@ -228,10 +241,11 @@ static const struct {
 	const char *name;
 	void (*run)(struct rig *r);
 } cases[] = { { "create_join_token", create_join_token }, { "reload_policy", reload_policy },
-	{ "extend_job", extend_job }, { "end_leaked", end_leaked }, { "end_job", end_job },
-	{ "evict_node", evict_node }, { "readmit_node", readmit_node }, { "prepare_key", prepare_key },
-	{ "activate_key", activate_key }, { "freeze", freeze }, { "unfreeze", unfreeze },
-	{ "taint_key", taint_key }, { "revoke_key", revoke_key }, { "confirm_clock", confirm_clock } };
+	{ "extend_job", extend_job }, { "end_credential", end_credential }, { "end_leaked", end_leaked },
+	{ "end_job", end_job }, { "evict_node", evict_node }, { "readmit_node", readmit_node },
+	{ "prepare_key", prepare_key }, { "activate_key", activate_key }, { "freeze", freeze },
+	{ "unfreeze", unfreeze }, { "taint_key", taint_key }, { "revoke_key", revoke_key },
+	{ "confirm_clock", confirm_clock } };
 
 /* Does one of the records since ${from} name who acted? */
 static bool

@@ -11,6 +11,7 @@
 #include "base/limits.h"
 
 #define TOKEN MF_SLICE_LIT("a.b.c")
+#define JTI MF_SLICE_LIT("0123")
 
 static struct mf_jwt_item *
 get(struct mf_jwt_cache *c, const char *id, struct mf_slice audience)
@@ -29,7 +30,7 @@ test_half_life(void **state)
 	mf_jwt_cache_init(&c);
 	struct mf_jwt_item *i = get(&c, "x", MF_SLICE_LIT("a"));
 	assert_int_equal(mf_jwt_item_view(i, 1000), MF_JWT_NONE);
-	assert_int_equal(mf_jwt_item_grant(i, TOKEN, 1300, 1000, NULL), MF_OK);
+	assert_int_equal(mf_jwt_item_grant(i, TOKEN, JTI, 1300, 1000, NULL), MF_OK);
 	assert_int_equal(mf_jwt_item_view(i, 1149), MF_JWT_FRESH);
 	assert_int_equal(mf_jwt_item_view(i, 1150), MF_JWT_STALE);
 	/* The broker is busy: what is held serves on. It says no: it does not. */
@@ -41,10 +42,31 @@ test_half_life(void **state)
 	assert_int_equal(i->token.n, 0);
 	assert_true(i->refused && strcmp(i->reason, "no") == 0);
 	/* A grant answers it. */
-	assert_int_equal(mf_jwt_item_grant(i, TOKEN, 1300, 1000, NULL), MF_OK);
+	assert_int_equal(mf_jwt_item_grant(i, TOKEN, JTI, 1300, 1000, NULL), MF_OK);
 	assert_false(i->refused);
 	mf_jwt_cache_wipe(&c);
 	assert_int_equal(c.n, 0);
+}
+
+/* One that was revoked is served no more; the next one is. */
+static void
+test_end(void **state)
+{
+	MF_UNUSED(state);
+	struct mf_jwt_cache c;
+	mf_jwt_cache_init(&c);
+	struct mf_jwt_item *a = get(&c, "x", MF_SLICE_LIT("a")), *b = get(&c, "x", MF_SLICE_LIT("b"));
+	assert_int_equal(mf_jwt_item_grant(a, TOKEN, JTI, 1300, 1000, NULL), MF_OK);
+	assert_int_equal(mf_jwt_item_grant(b, TOKEN, MF_SLICE_LIT("01234"), 1300, 1000, NULL), MF_OK);
+	assert_false(mf_jwt_cache_end(&c, "012"));
+	assert_true(mf_jwt_cache_end(&c, "0123"));
+	assert_int_equal(mf_jwt_item_view(a, 1000), MF_JWT_NONE);
+	assert_int_equal(mf_jwt_item_view(b, 1000), MF_JWT_FRESH);
+	assert_false(mf_jwt_cache_end(&c, "0123")); /* again */
+	assert_int_equal(mf_jwt_item_grant(a, TOKEN, MF_SLICE_LIT("4567"), 1300, 1000, NULL), MF_OK);
+	assert_false(mf_jwt_cache_end(&c, "0123"));
+	assert_int_equal(mf_jwt_item_view(a, 1000), MF_JWT_FRESH);
+	mf_jwt_cache_wipe(&c);
 }
 
 static void
@@ -59,11 +81,13 @@ test_bad_grants(void **state)
 	mf_jwt_cache_init(&c);
 	struct mf_jwt_item *i = get(&c, "x", MF_SLICE_LIT("a"));
 	i->mint_id = 7;
-	assert_int_equal(mf_jwt_item_grant(i, TOKEN, 1000, 1000, &err), MF_E_INVALID); /* it has expired */
+	assert_int_equal(
+	    mf_jwt_item_grant(i, TOKEN, JTI, 1000, 1000, &err), MF_E_INVALID); /* it has expired */
 	assert_int_equal(i->mint_id, 0);
-	assert_int_equal(mf_jwt_item_grant(i, MF_SLICE_LIT("a.b"), 1300, 1000, &err), MF_E_INVALID);
-	assert_int_equal(mf_jwt_item_grant(i, MF_SLICE_LIT(""), 1300, 1000, &err), MF_E_INVALID);
-	assert_int_equal(mf_jwt_item_grant(i, mf_slice(big, MF_LIM_JWT + 1), 1300, 1000, &err), MF_E_INVALID);
+	assert_int_equal(mf_jwt_item_grant(i, MF_SLICE_LIT("a.b"), JTI, 1300, 1000, &err), MF_E_INVALID);
+	assert_int_equal(mf_jwt_item_grant(i, MF_SLICE_LIT(""), JTI, 1300, 1000, &err), MF_E_INVALID);
+	assert_int_equal(
+	    mf_jwt_item_grant(i, mf_slice(big, MF_LIM_JWT + 1), JTI, 1300, 1000, &err), MF_E_INVALID);
 	free(big);
 	mf_jwt_cache_wipe(&c);
 }
@@ -136,6 +160,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_half_life),
+		cmocka_unit_test(test_end),
 		cmocka_unit_test(test_bad_grants),
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_cap),

@@ -90,6 +90,10 @@ static const struct {
 	{ MF_REC_REVOKE_CLOUD, "revoke.cloud", "boot broker cloud.target id origin", true },
 	{ MF_REC_REVOKE_COMPLETED, "revoke.completed",
 	    "boot broker cloud.dead_at cloud.level id origin serial", true },
+	{ MF_REC_CREDENTIAL_ENDED, "credential.ended",
+	    "actor.kind boot broker cause exp id job.id lease origin serial", true },
+	{ MF_REC_GRANT_ENDED, "grant.ended", "actor.kind boot broker cause id job.id lease origin subject",
+	    true },
 };
 
 static const struct {
@@ -178,11 +182,14 @@ static const struct {
 	{ "bundle", MF_RN_BUNDLE },
 	{ "bytes", MF_RN_BYTES },
 	{ "ca", MF_RN_CA },
+	{ "cloud.completed", MF_RN_CLOUD_COMPLETED },
 	{ "cloud.dead_at", MF_RN_CLOUD_DEAD_AT },
 	{ "cloud.effective", MF_RN_CLOUD_EFFECTIVE },
+	{ "cloud.ended", MF_RN_CLOUD_ENDED },
 	{ "cloud.ended_us", MF_RN_CLOUD_ENDED_US },
 	{ "cloud.generation", MF_RN_CLOUD_GENERATION },
 	{ "cloud.handle", MF_RN_CLOUD_HANDLE },
+	{ "cloud.issued", MF_RN_CLOUD_ISSUED },
 	{ "cloud.issued_us", MF_RN_CLOUD_ISSUED_US },
 	{ "cloud.level", MF_RN_CLOUD_LEVEL },
 	{ "deadline", MF_RN_DEADLINE },
