@@ -62,9 +62,13 @@ say(struct mf_cli *c, const credential *x, int64_t now_s)
 	mf_buf_put_u8(&b, ' ');
 	mf_show_clean(&b, mf_slice_str(x->id));
 	mf_buf_put_str(&b, ": ");
+	bool only = strcmp(x->level, "stopped") == 0 && x->dead_at > now_s;
 	if (x->level[0] != '\0')
-		mf_buf_putf(&b, "%s, dead ", x->level);
-	mf_cli_put_death(&b, x, now_s);
+		mf_buf_putf(&b, "%s, %s ", x->level, only ? "expires at" : "dead");
+	if (only)
+		mf_time_put_s(&b, x->dead_at);
+	else
+		mf_cli_put_death(&b, x, now_s);
 	if (x->level[0] != '\0')
 		mf_buf_putf(&b, " (record %llu)", (unsigned long long)x->record_index);
 	if (mf_buf_cstr(&b) != NULL)

@@ -142,6 +142,23 @@ put_changes(const struct mf_lease *l, const struct mf_policy_profile *f, struct 
 	}
 }
 
+/* Tokens that are taken back as soon as the policy is in force; ${f} NULL: it permits nothing. */
+static void
+put_tokens(const struct mf_lease *l, const struct mf_policy_profile *f, int64_t now_s, struct mf_buf *to)
+{
+	MF_LIST_EACH(p, &l->clouds)
+	{
+		const struct mf_cloud_cred *c = MF_LIST_ITEM(p, struct mf_cloud_cred, at_lease);
+		const struct mf_policy_cloud *g =
+		    f == NULL ? NULL : mf_policy_cloud_find(f, mf_slice_str(c->grant));
+		bool same = g != NULL && strcmp(g->target, c->target) == 0 && strcmp(g->role, c->role) == 0;
+		if (c->state != MF_CLOUD_ACTIVE || c->effective <= now_s || same)
+			continue;
+		mf_buf_putf(
+		    to, "%sloses cloud grant %s, and its tokens at once", to->n > 0 ? "; " : "", c->grant);
+	}
+}
+
 static int64_t
 works_until(const struct mf_lease *l)
 {
@@ -186,7 +203,12 @@ put_live(const struct mf_lease *l, const struct mf_decision *d, struct mf_slice 
 	if (d->permit && changes.n == 0)
 		return;
 	mf_buf_put_str(&out->b, "           ");
-	mf_tool_put_clean(&out->b, d->permit ? (const char *)changes.p : d->reason);
+	if (!d->permit) {
+		mf_tool_put_clean(&out->b, d->reason);
+		mf_buf_put_str(&out->b, changes.n > 0 ? "; " : "");
+	}
+	if (changes.n > 0)
+		mf_tool_put_clean(&out->b, (const char *)changes.p);
 	mf_buf_put_u8(&out->b, '\n');
 }
 
@@ -204,6 +226,7 @@ one_live(const struct mf_policy *p, const struct mf_lease *l, struct results *ou
 	mf_policy_decide(p, &q, &d);
 	if (d.permit)
 		put_changes(l, d.profile, &changes);
+	put_tokens(l, d.permit ? d.profile : NULL, q.wall_s, &changes);
 	if (mf_buf_cstr(&changes) == NULL)
 		return mf_tool_say(TOOL_FAILED, "out of memory");
 	put_live(l, &d, mf_buf_slice(&changes), out);
