@@ -209,6 +209,19 @@ end_cloud(struct rig *r, char *lease)
 }
 
 static void
+end_svid(struct rig *r, char *lease)
+{
+	Mayfly__Agent__V1__Down d = MAYFLY__AGENT__V1__DOWN__INIT;
+	Mayfly__Agent__V1__SvidEnded e = MAYFLY__AGENT__V1__SVID_ENDED__INIT;
+	char serial[] = "00ff";
+	e.lease_id = lease;
+	e.serial = serial;
+	d.body_case = MAYFLY__AGENT__V1__DOWN__BODY_SVID_ENDED;
+	d.svid_ended = &e;
+	notary_send(r, MF_INNER_BOUNDED, &d);
+}
+
+static void
 test_cloud(void **state)
 {
 	struct rig *r = *state;
@@ -244,6 +257,11 @@ test_cloud(void **state)
 	assert_string_equal(e->grant, data);
 	assert_string_equal(e->reason, reason);
 	assert_true(e->may_ask_again);
+	end_svid(r, lease2);
+	end_svid(r, lease1);
+	const Mayfly__Roles__V1__InstanceSvidEnded *s = expect(r, MF_MSG_INSTANCE_SVID_ENDED);
+	assert_int_equal(s->handle, handle);
+	assert_string_equal(s->serial, "00ff");
 	mint_cloud(r, handle, 8, data);
 	(void)asked_cloud(r);
 	Mayfly__Roles__V1__OuterClosed oc = MAYFLY__ROLES__V1__OUTER_CLOSED__INIT;

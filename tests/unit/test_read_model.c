@@ -621,6 +621,48 @@ test_not_ours_to_open(void **state)
 	assert_int_equal(mf_read_model_open(-1, &rm, &how, NULL, &err), MF_E_IO);
 }
 
+/* What the notary keeps nothing of: the scope's text, and the provider's name for the request. It goes a day after the token. */
+static void
+test_cloud(void **state)
+{
+	struct world *w = *state;
+	MF_AUTO_IN(mf_buf_fini) struct mf_buf scope, request;
+	mf_buf_init(&scope, 4096);
+	mf_buf_init(&request, 4096);
+	for (unsigned i = 0; i < 2; i++) {
+		struct mf_record r = kit_record(&w->kit, MF_REC_CLOUD_INTENT);
+		r.ts_us += i * INT64_C(90000) * 1000000;
+		static const enum mf_record_str all[] = { MF_RS_LEASE, MF_RS_JOB_ID, MF_RS_CLOUD_GRANT,
+			MF_RS_CLOUD_TARGET, MF_RS_CLOUD_BACKEND, MF_RS_CLOUD_SCOPE_SHA256 };
+		for (size_t k = 0; k < MF_COUNT(all); k++)
+			mf_record_set_str(&r, all[k], "x");
+		mf_record_set_str(&r, MF_RS_SERIAL, i == 0 ? "c-1" : "c-2");
+		mf_record_set_str(&r, MF_RS_CLOUD_SCOPE, "{\"Action\":\"get\"}");
+		mf_record_set_num(&r, MF_RN_EPOCH, 1);
+		mf_record_set_num(&r, MF_RN_EXP, r.ts_us / 1000000 + 60);
+		mf_record_set_num(&r, MF_RN_CLOUD_GENERATION, 1);
+		kit_add(&w->kit, &r);
+	}
+	struct mf_record r = kit_record(&w->kit, MF_REC_CLOUD_ISSUED);
+	mf_record_set_str(&r, MF_RS_LEASE, "x");
+	mf_record_set_str(&r, MF_RS_SERIAL, "c-2");
+	mf_record_set_str(&r, MF_RS_SHA256, KIT_HEX64);
+	mf_record_set_str(&r, MF_RS_CLOUD_REQUEST_ID, "tx0001");
+	mf_record_set_num(&r, MF_RN_EXP, KIT_US / 1000000);
+	mf_record_set_num(&r, MF_RN_CLOUD_EFFECTIVE, KIT_US / 1000000);
+	kit_add(&w->kit, &r);
+	reopen(w, MF_RM_CREATED);
+	apply(w, 0, w->kit.n - 2);
+	assert_int_equal(mf_read_model_cloud(w->rm, "c-1", &scope, &request, NULL), MF_OK);
+	assert_string_equal(mf_buf_cstr(&scope), "{\"Action\":\"get\"}");
+	assert_int_equal(request.n, 0);
+	apply(w, w->kit.n - 2, w->kit.n);
+	mf_buf_reset(&scope);
+	assert_int_equal(mf_read_model_cloud(w->rm, "c-2", &scope, &request, NULL), MF_OK);
+	assert_string_equal(mf_buf_cstr(&request), "tx0001");
+	assert_int_equal(mf_read_model_cloud(w->rm, "c-1", &scope, &request, NULL), MF_E_NOTFOUND);
+}
+
 int
 main(void)
 {
@@ -636,6 +678,7 @@ main(void)
 		TEST(test_order),
 		TEST(test_bad_records),
 		TEST(test_svids_are_skipped),
+		TEST(test_cloud),
 		TEST(test_garbage_is_rebuilt),
 		TEST(test_random_damage),
 		TEST(test_newer_schema_is_rebuilt),
