@@ -261,6 +261,27 @@ end_job(struct sim_operators *o, const char *job, bool drain)
 	sim_notary_admin(sim->notary, &call);
 }
 
+/* One credential of a job that goes on; ${final}: and what gave it. */
+static void
+end_credential(struct sim_operators *o, bool final)
+{
+	Mayfly__Roles__V1__AdminCall call = MAYFLY__ROLES__V1__ADMIN_CALL__INIT;
+	Mayfly__Admin__V1__EndCredentialRequest q = MAYFLY__ADMIN__V1__END_CREDENTIAL_REQUEST__INIT;
+	char id[MF_STATE_ID_MAX];
+	struct pending *p = sim_notary_credential(sim->notary, sim_below(1u << 20), id)
+				? begin(o, ADD, id, &call)
+				: NULL;
+	if (p == NULL)
+		return;
+	p->persons = REQUIRED; /* as a drain */
+	sim_trace("operator ends credential %s%s", id, final ? " and its grant" : "");
+	q.match = p->id;
+	q.final = final;
+	call.what_case = MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_END_CREDENTIAL;
+	call.end_credential = &q;
+	sim_notary_admin(sim->notary, &call);
+}
+
 static void
 evict(struct sim_operators *o, const char *node)
 {
@@ -419,6 +440,8 @@ sim_operators_act(struct sim_operators *o)
 		sim_notary_policy(sim->notary, ++o->policy);
 	else if (what == 11)
 		send_used_again(o);
+	else if (what < 14)
+		end_credential(o, what == 13);
 }
 
 /* The last policy of a history permits somebody everywhere, and who was put out stays out. */
