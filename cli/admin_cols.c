@@ -217,6 +217,12 @@ static const struct mf_col deaths[] = {
 };
 const struct mf_cols mf_cli_death_cols = MF_COLS_OF(deaths);
 
+bool
+mf_cli_only_expires(const struct Mayfly__Admin__V1__Credential *c)
+{
+	return strcmp(c->level, "stopped") == 0 || (c->level[0] != '\0' && c->dead_at >= c->not_after);
+}
+
 void
 mf_cli_put_death(struct mf_buf *to, const struct Mayfly__Admin__V1__Credential *c, int64_t now_s)
 {
@@ -226,7 +232,7 @@ mf_cli_put_death(struct mf_buf *to, const struct Mayfly__Admin__V1__Credential *
 		mf_time_put_s(to, c->not_after);
 		return;
 	}
-	bool only = strcmp(c->level, "stopped") == 0;
+	bool only = mf_cli_only_expires(c);
 	mf_buf_put_str(to, c->dead_at <= now_s ? "since " : only ? "no: expires at " : "from ");
 	mf_time_put_s(to, c->dead_at);
 }

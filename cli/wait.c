@@ -62,7 +62,7 @@ say(struct mf_cli *c, const credential *x, int64_t now_s)
 	mf_buf_put_u8(&b, ' ');
 	mf_show_clean(&b, mf_slice_str(x->id));
 	mf_buf_put_str(&b, ": ");
-	bool only = strcmp(x->level, "stopped") == 0 && x->dead_at > now_s;
+	bool only = mf_cli_only_expires(x) && x->dead_at > now_s;
 	if (x->level[0] != '\0')
 		mf_buf_putf(&b, "%s, %s ", x->level, only ? "expires at" : "dead");
 	if (only)
@@ -107,7 +107,7 @@ count(const struct seen *s, int64_t now_s)
 	struct counts k = { 0 };
 	for (size_t i = 0; i < s->n; i++) {
 		const credential *x = s->v[i];
-		bool only = strcmp(x->level, "stopped") == 0;
+		bool only = mf_cli_only_expires(x);
 		int64_t dead = x->level[0] == '\0' ? x->not_after : x->dead_at;
 		if (dead <= now_s)
 			continue;

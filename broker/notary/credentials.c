@@ -55,15 +55,16 @@ say_end(const struct mf_cloud_cred *c, char *to, size_t cap)
 	mf_buf_init(&t, 64);
 	mf_time_put_s(&t, c->state == MF_CLOUD_COMPLETED ? c->dead_at : c->effective);
 	const char *when = mf_buf_cstr(&t);
-	const char *what = c->state == MF_CLOUD_COMPLETED
-			       ? (c->level >= 2			     ? "denied: dead from"
-				     : c->level == 1 && c->by_itself ? "revoked; who asks nobody takes it until"
-				     : c->level == 1		     ? "revoked: dead since"
-								     : "no: expires at")
-			   : c->ended_us != 0 ? "being taken back; expires at"
-			   : c->deny_on_end ? (c->handle ? "yes, it is revoked; expires at"
-							 : "yes, where it can be denied; expires at")
-					    : "no: expires at";
+	const char *what =
+	    c->state == MF_CLOUD_COMPLETED
+		? (c->level >= 2		      ? "denied: dead from"
+		      : c->level == 1 && c->by_itself ? "revoked; who asks nobody takes it until"
+		      : c->level == 1		      ? "revoked: dead since"
+						      : "no: expires at")
+	    : c->ended_us != 0 ? "being taken back; expires at"
+	    : c->deny_on_end
+		? (c->handle ? "yes, it is revoked; expires at" : "yes, where it can be denied; expires at")
+		: "no: expires at";
 	(void)snprintf(to, cap, "%s %s", what, when == NULL ? "?" : when);
 }
 

@@ -268,9 +268,8 @@ end_credential(struct sim_operators *o, bool final)
 	Mayfly__Roles__V1__AdminCall call = MAYFLY__ROLES__V1__ADMIN_CALL__INIT;
 	Mayfly__Admin__V1__EndCredentialRequest q = MAYFLY__ADMIN__V1__END_CREDENTIAL_REQUEST__INIT;
 	char id[MF_STATE_ID_MAX];
-	struct pending *p = sim_notary_credential(sim->notary, sim_below(1u << 20), id)
-				? begin(o, ADD, id, &call)
-				: NULL;
+	struct pending *p =
+	    sim_notary_credential(sim->notary, sim_below(1u << 20), id) ? begin(o, ADD, id, &call) : NULL;
 	if (p == NULL)
 		return;
 	p->persons = REQUIRED; /* as a drain */
