@@ -27,6 +27,7 @@ struct mf_http_call {
 	struct curl_slist *headers;
 	enum mf_address_rule rule;
 	const char *refused; /* why an address was */
+	struct mf_slice out; /* what is left to be sent of the request's body */
 	struct mf_buf body;
 	size_t head_n;
 	char date[64];
@@ -154,6 +155,30 @@ take_header(char *p, size_t size, size_t n, void *ctx)
 	return got;
 }
 
+static size_t
+give_body(char *to, size_t size, size_t n, void *ctx)
+{
+	struct mf_http_call *c = ctx;
+	size_t got = size * n < c->out.n ? size * n : c->out.n;
+	if (got > 0)
+		memcpy(to, c->out.p, got);
+	c->out = mf_slice_sub(c->out, got, c->out.n);
+	return got;
+}
+
+/*
+ * libcurl says a request again, unasked, when a connection that was used before ends without a reply. What makes a token would then
+ * make two, and nobody would know of the first: a body is given once.
+ */
+static int
+never_again(void *ctx, curl_off_t at, int origin)
+{
+	MF_UNUSED(ctx);
+	MF_UNUSED(at);
+	MF_UNUSED(origin);
+	return CURL_SEEKFUNC_FAIL;
+}
+
 static curl_socket_t
 open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *a)
 {
@@ -246,7 +271,11 @@ set_up(struct mf_http_call *c, const struct mf_http_request *req, const struct m
 	if (post) {
 		SET(CURLOPT_POST, 1L);
 		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)req->body.n);
-		SET(CURLOPT_POSTFIELDS, req->body.n == 0 ? "" : (const char *)req->body.p);
+		SET(CURLOPT_READFUNCTION, give_body);
+		SET(CURLOPT_READDATA, c);
+		SET(CURLOPT_SEEKFUNCTION, never_again);
+		SET(CURLOPT_SEEKDATA, c);
+		c->out = req->body;
 	} else {
 		SET(CURLOPT_HTTPGET, 1L);
 	}
@@ -324,7 +353,9 @@ finish(struct mf_http_call *c, CURLcode r)
 		.body = mf_buf_slice(&c->body),
 		.cut = r != CURLE_OK };
 	if (status == 0) {
-		reply.transport = c->refused != NULL ? c->refused : curl_easy_strerror(r);
+		reply.transport = c->refused != NULL		? c->refused
+				  : r == CURLE_SEND_FAIL_REWIND ? "the connection ended before the reply"
+								: curl_easy_strerror(r);
 		reply.refused = c->refused != NULL || is_tls(r);
 		reply.body = mf_slice(NULL, 0);
 	}

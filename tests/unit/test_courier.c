@@ -387,6 +387,29 @@ test_cut(void **state)
 	mf_fake_http_free(s);
 }
 
+/* A connection that was used before ends without a reply: it is not said again, which might make a second token. */
+static void
+test_said_once(void **state)
+{
+	MF_UNUSED(state);
+	struct provider p = { .manner = GOOD };
+	struct mf_fake_http *s = mf_fake_http_new(answer, &p);
+	struct world *w = begin(mf_fake_http_port(s));
+	for (unsigned i = 0; i < 3; i++) {
+		atomic_store(&p.manner, GOOD);
+		mint(w, 2 * i + 1, "t", 10000);
+		until(w, 2 * i + 1);
+		assert_true(w->got[2 * i].good);
+		atomic_store(&p.manner, RESET);
+		mint(w, 2 * i + 2, "t", 10000);
+		until(w, 2 * i + 2);
+		assert_string_equal(w->got[2 * i + 1].word, "unknown");
+		assert_int_equal(mf_fake_http_requests(s), 2 * i + 2);
+	}
+	end(w);
+	mf_fake_http_free(s);
+}
+
 static void
 test_not_sent(void **state)
 {
@@ -632,6 +655,7 @@ main(void)
 		cmocka_unit_test(test_mints),
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_said_once),
 		cmocka_unit_test(test_not_sent),
 		cmocka_unit_test(test_revoke_and_probe),
 		cmocka_unit_test(test_fetch),
