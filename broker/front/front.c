@@ -142,6 +142,10 @@ on_status(void *ctx, const Mayfly__Roles__V1__NotaryStatus *s)
 	f->notary.leases_open = s->leases_open;
 	f->notary.issued = s->issued;
 	f->notary.refused = s->refused;
+	f->notary.cloud_failing = s->cloud_failing;
+	f->notary.cloud_unknown = s->cloud_unknown;
+	f->notary.cloud_pending = s->cloud_pending;
+	f->notary.cloud_late = s->cloud_late;
 	tell_ready(f);
 }
 

@@ -25,6 +25,8 @@ struct mf_broker_front {
 		char reason[256];
 		uint64_t log_size, batches, signatures, issued, refused;
 		uint32_t sessions, leases_open;
+		uint64_t cloud_unknown;
+		uint32_t cloud_failing, cloud_pending, cloud_late;
 	} notary;
 	uint64_t links; /* opened so far */
 	struct mf_net_counters agents, admins, remote_admins;

@@ -106,6 +106,14 @@ put_notary(const struct mf_broker_front *f, struct mf_buf *to)
 		{ "mayfly_notary_signatures", "Certificates signed.", f->notary.signatures, false },
 		{ "mayfly_notary_issued", "Identities issued.", f->notary.issued, false },
 		{ "mayfly_notary_refused", "Requests refused.", f->notary.refused, false },
+		{ "mayfly_cloud_targets_failing", "Cloud targets that do not answer.",
+		    f->notary.cloud_failing, true },
+		{ "mayfly_cloud_outcomes_unknown", "Cloud tokens that may have been made for nobody.",
+		    f->notary.cloud_unknown, false },
+		{ "mayfly_cloud_tokens_pending", "Cloud tokens that have ended and are not confirmed dead.",
+		    f->notary.cloud_pending, true },
+		{ "mayfly_cloud_tokens_late", "Of these: for longer than a minute.", f->notary.cloud_late,
+		    true },
 	};
 	put_metrics(to, m, MF_COUNT(m));
 }

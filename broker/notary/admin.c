@@ -374,6 +374,10 @@ get_status(struct mf_engine *e, struct mf_now now, uint64_t call_id)
 	s.signers_required = e->signers_required;
 	s.signers_persons = e->signers_persons;
 	s.clock_jumped = e->jumped;
+	s.cloud_failing = (char *)(uintptr_t)(st.cloud_failing_name == NULL ? "" : st.cloud_failing_name);
+	s.cloud_unknown = st.cloud_unknown;
+	s.cloud_pending = st.cloud_pending;
+	s.cloud_late = st.cloud_late;
 	reply.call_id = call_id;
 	reply.what_case = MAYFLY__ROLES__V1__ADMIN_REPLY__WHAT_STATUS;
 	reply.status = &s;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/secret.h"
+#include "broker/notary/cloud_alarm.h"
 #include "broker/notary/cloud_work.h"
 
 #define UNAVAILABLE MAYFLY__AGENT__V1__REFUSAL_CODE__REFUSAL_UNAVAILABLE
@@ -185,6 +186,8 @@ reconcile(struct mf_engine *e, struct mf_now now, const struct cloud_work *w, co
     const Mayfly__Roles__V1__MintResult *res)
 {
 	const struct mf_cloud_cred *c = mf_state_cloud(e->state, mf_slice_str(w->cred));
+	if (strcmp(cause, "unknown") == 0)
+		mf_cloud_unknown(e, w->target, w->cred);
 	if (c != NULL && c->state == MF_CLOUD_INTENT)
 		mf_cloud_reconcile(e, now, c, cause, res, w->kept);
 }
@@ -414,6 +417,7 @@ mf_engine_minted(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1
 			    e->ctx, "courier.unasked", "a result that nobody waits for was dropped");
 		return;
 	}
+	mf_cloud_heard(e, w->target, res->minted ? "" : error_word(res->error), plain(res->reason));
 	if (res->minted) {
 		minted(e, now, w, res);
 		return;
@@ -427,6 +431,8 @@ mf_engine_minted(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1
 static void
 lost(struct mf_engine *e, struct mf_now now, struct cloud_work *w, const char *why)
 {
+	if (w->phase == CLOUD_SENT && now.mono_ms >= w->due_ms)
+		mf_cloud_heard(e, w->target, "unknown", why);
 	if (w->phase == CLOUD_KEEPING)
 		reconcile(e, now, w, "no_handle", w->res);
 	else if (w->phase == CLOUD_SENT)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "broker/core/revocations.h"
+#include "broker/notary/cloud_alarm.h"
 #include "broker/notary/cloud_back.h"
 #include "codec/assertion.h"
 
@@ -474,6 +475,7 @@ mf_engine_revoked(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V
 		mf_cloud_unasked(e);
 		return;
 	}
+	mf_cloud_heard(e, x->target, res->confirmed ? "" : res->error, plain(res->reason));
 	if (res->confirmed)
 		confirmed(e, now, x, res);
 	else

@@ -1,6 +1,7 @@
 /* The engine's own life: making it, its clock guard, its records, its timers. */
 #include <stdio.h>
 
+#include "broker/notary/cloud_alarm.h"
 #include "broker/notary/engine_internal.h"
 #include "crypto/hash.h"
 
@@ -390,6 +391,7 @@ mf_engine_tick(struct mf_engine *e, struct mf_now now)
 	mf_engine_keys_tick(e, now);
 	mf_engine_cloud_tick(e, now);
 	mf_engine_revoke_run(e, now);
+	mf_cloud_alarm_tick(e, now);
 	mf_release_due(e, now);
 }
 
@@ -411,5 +413,6 @@ mf_engine_status(const struct mf_engine *e, struct mf_now now)
 	s.issuing = s.reason == NULL;
 	s.sessions = HASH_COUNT(e->sessions);
 	s.pending = e->works_n;
+	mf_cloud_alarm_status(e, &s);
 	return s;
 }

@@ -325,6 +325,10 @@ struct mf_engine_status {
 	const char *reason; /* why not: static or owned by the engine */
 	uint32_t sessions, pending;
 	uint64_t issued, renewed, refused, suspended, ended;
+	uint32_t cloud_failing;		    /* targets that do not answer */
+	const char *cloud_failing_name;	    /* one of them; the engine's; NULL: there is none */
+	uint64_t cloud_unknown;		    /* outcomes that nobody knew, since the start */
+	uint32_t cloud_pending, cloud_late; /* tokens that have ended and are not confirmed dead; for long */
 };
 struct mf_engine_status mf_engine_status(const struct mf_engine *e, struct mf_now now);
 #endif

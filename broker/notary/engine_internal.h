@@ -113,6 +113,19 @@ struct vouched {
 	uint8_t sha256[32];
 };
 
+/* What a person should look at (cloud_alarm.h). */
+struct cloud_sight {
+	char target[MF_STATE_ID_MAX];
+	unsigned failures; /* in a row */
+};
+struct cloud_alarms {
+	struct cloud_sight sights[MF_LIM_CLOUD_TARGETS];
+	size_t sights_n;
+	uint64_t unknown; /* outcomes, since the start */
+	uint32_t pending, late;
+	uint64_t looked_ms;
+};
+
 /* Cloud tokens: the configuration, and what is being minted (cloud_mint.c). */
 struct cloud_work;
 struct single;
@@ -129,6 +142,7 @@ struct cloud_room {
 	bool look, waiting; /* all must be looked at; something has not been confirmed */
 	uint64_t looked_ms;
 	uint64_t unasked; /* results that nobody waited for */
+	struct cloud_alarms alarms;
 };
 
 struct jwt_work; /* a JWT that is being signed (mint.c) */

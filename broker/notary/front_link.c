@@ -454,6 +454,10 @@ mf_front_link_say_status(struct mf_front_link *l, const struct mf_engine_status 
 	m.leases_open = leases_open;
 	m.issued = st->issued;
 	m.refused = st->refused;
+	m.cloud_failing = st->cloud_failing;
+	m.cloud_unknown = st->cloud_unknown;
+	m.cloud_pending = st->cloud_pending;
+	m.cloud_late = st->cloud_late;
 	say(l, MF_MSG_NOTARY_STATUS, &m.base);
 }
 

@@ -93,16 +93,29 @@ op_removal_recorded(void *ctx, uint64_t size)
 	mf_removals_recorded(((struct mf_notary *)ctx)->removals, size);
 }
 
+static const char *const alarms[] = { "node.clone", "oidc.foreign", "cloud.unreachable",
+	"cloud.revoke_late", "cloud.still_active", "cloud.handle_lost" };
+static const char *const warnings[] = { "cloud.unknown", "cloud.revoke_retry" };
+
+static bool
+is_one_of(const char *event, const char *const *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(event, list[i]) == 0)
+			return true;
+	return false;
+}
+
 static void
 op_event(void *ctx, const char *event, const char *text)
 {
 	struct mf_notary *n = ctx;
-	static const char *const alarms[] = { "engine.broken", "node.clone", "oidc.foreign",
-		"cloud.still_active", "cloud.handle_lost" };
-	bool broken = strcmp(event, "engine.broken") == 0, alarm = false;
-	for (size_t i = 0; i < MF_COUNT(alarms); i++)
-		alarm = alarm || strcmp(event, alarms[i]) == 0;
-	MF_LOG(alarm ? MF_LOG_ERROR : MF_LOG_INFO, event, text);
+	bool broken = strcmp(event, "engine.broken") == 0,
+	     alarm = broken || is_one_of(event, alarms, MF_COUNT(alarms));
+	MF_LOG(alarm						? MF_LOG_ERROR
+	       : is_one_of(event, warnings, MF_COUNT(warnings)) ? MF_LOG_WARN
+								: MF_LOG_INFO,
+	    event, text);
 	if (broken) {
 		n->failed = true; /* the log is the truth: read it again */
 		n->exit_code = 1;

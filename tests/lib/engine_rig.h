@@ -63,6 +63,7 @@ struct rig {
 	bool features;	   /* nodes say in Hello what they can */
 	bool scheduled;	   /* CA keys follow the schedule; before the engine is made */
 	char said[1024];   /* events of policy, one after another */
+	char alarms[1024]; /* names of events of cloud tokens, likewise */
 	size_t asked;	   /* how often the supervisor was asked for the policy file */
 	bool lean;	   /* for benches: records and answers are counted, neither kept nor looked at */
 	size_t sent;
@@ -85,6 +86,9 @@ mf_rig_heard(struct rig *r, const char *event, const char *text)
 	size_t n = strlen(r->said);
 	if (strncmp(event, "policy.", 7) == 0)
 		(void)snprintf(r->said + n, sizeof(r->said) - n, "%s\n", text);
+	n = strlen(r->alarms);
+	if (strncmp(event, "cloud.", 6) == 0 && strcmp(event, "cloud.revoke_retry") != 0)
+		(void)snprintf(r->alarms + n, sizeof(r->alarms) - n, "%s\n", event);
 	return strcmp(event, "engine.broken") == 0;
 }
 

@@ -350,6 +350,95 @@ test_nobody_puts_it_off(void **state)
 	mf_rig_cloud_free(r);
 }
 
+/* An answer of the courier to the request for a token: ${error} and nothing. */
+static void
+mint_fails(struct rig *r, const char *error)
+{
+	Mayfly__Roles__V1__MintResult res = MAYFLY__ROLES__V1__MINT_RESULT__INIT;
+	(void)mf_rig_mint_cloud(r, &job, "data");
+	mf_rig_settle(r);
+	mf_rig_assert_all(r, true);
+	assert_int_equal(cloud.asked_n, 1);
+	res.mint_id = cloud.asked[0]->mint_id;
+	res.error = (char *)(uintptr_t)error;
+	res.reason = (char *)(uintptr_t) "connection refused";
+	mf_engine_minted(r->e, r->now, &res);
+	mf_rig_forget_asked(r);
+	mf_rig_settle(r);
+}
+
+static struct mf_engine_status
+status(const struct rig *r)
+{
+	return mf_engine_status(r->e, r->now);
+}
+
+/* A provider that does not answer, an outcome that nobody knows: told once, counted, and over when it is over. */
+static void
+test_alarms_of_a_provider(void **state)
+{
+	MF_UNUSED(state);
+	struct rig *r = mf_rig_with_cloud(&cloud, &job);
+	mint_fails(r, "transient");
+	mint_fails(r, "throttled"); /* says nothing */
+	mint_fails(r, "denied");    /* an answer */
+	mint_fails(r, "transient");
+	mint_fails(r, "transient");
+	assert_string_equal(r->alarms, "");
+	assert_int_equal(status(r).cloud_failing, 0);
+	for (unsigned i = 0; i < 4; i++)
+		mint_fails(r, "transient");
+	assert_string_equal(r->alarms, "cloud.unreachable\n");
+	assert_int_equal(status(r).cloud_failing, 1);
+	assert_string_equal(status(r).cloud_failing_name, "lab");
+	mint(r, &job, "data");
+	assert_string_equal(r->alarms, "cloud.unreachable\ncloud.reachable\n");
+	assert_int_equal(status(r).cloud_failing, 0);
+	assert_int_equal(status(r).cloud_unknown, 0);
+	mint_fails(r, "unknown");
+	assert_string_equal(r->alarms, "cloud.unreachable\ncloud.reachable\ncloud.unknown\n");
+	assert_int_equal(status(r).cloud_unknown, 1);
+	mf_rig_cloud_free(r);
+}
+
+/* What ended and is not confirmed: pending at once, late after a minute, over a restart too, and told when it is over. */
+static void
+test_alarms_of_revocations(void **state)
+{
+	MF_UNUSED(state);
+	struct rig *r = mf_rig_with_cloud(&cloud, &job);
+	mint(r, &job, "data");
+	(void)mf_rig_end(r, 1, 1, job.key, job.lease);
+	mf_rig_settle(r);
+	mf_rig_advance(r, 6000);
+	mf_rig_assert_all(r, true);
+	assert_int_equal(status(r).cloud_pending, 1);
+	assert_int_equal(status(r).cloud_late, 0);
+	assert_true(mf_rig_revoked(r, "transient", 0));
+	mf_rig_advance(r, 61000);
+	assert_int_equal(status(r).cloud_late, 1);
+	assert_string_equal(r->alarms, "cloud.revoke_late\n");
+	mf_rig_crash(r);
+	mf_rig_cloud_conf(r);
+	r->alarms[0] = '\0';
+	mf_rig_advance(r, 6000);
+	mf_rig_advance(r, 6000);
+	assert_int_equal(status(r).cloud_late, 1);
+	assert_string_equal(r->alarms, "cloud.revoke_late\n");
+	while (cloud.revoking_n > 0)
+		(void)mf_rig_revoked(r, NULL, 0);
+	mf_rig_settle(r);
+	mf_rig_assert_all(r, true);
+	while (mf_rig_revoked(r, NULL, 0))
+		;
+	mf_rig_settle(r);
+	assert_int_equal(one_of(r, &job)->state, MF_CLOUD_COMPLETED);
+	mf_rig_advance(r, 6000);
+	assert_int_equal(status(r).cloud_late + status(r).cloud_pending, 0);
+	assert_string_equal(r->alarms, "cloud.revoke_late\ncloud.revoke_done\n");
+	mf_rig_cloud_free(r);
+}
+
 /* Suspension takes back what the lease had, by lease and epoch: the next epoch's tokens do not carry that tag. */
 static void
 test_suspension(void **state)
@@ -484,6 +573,7 @@ main(void)
 		cmocka_unit_test(test_clock_ahead), cmocka_unit_test(test_expire_or_ordered),
 		cmocka_unit_test(test_again), cmocka_unit_test(test_dead_by_itself),
 		cmocka_unit_test(test_crash), cmocka_unit_test(test_nobody_puts_it_off),
+		cmocka_unit_test(test_alarms_of_a_provider), cmocka_unit_test(test_alarms_of_revocations),
 		cmocka_unit_test(test_suspension), cmocka_unit_test(test_overflow),
 		cmocka_unit_test(test_leaked), cmocka_unit_test(test_more_than_a_request) };
 	return cmocka_run_group_tests_name("engine_revoke", tests, setup, teardown);
