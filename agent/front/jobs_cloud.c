@@ -7,6 +7,7 @@
 #include "rpc/pb_check.h"
 
 #define TOKEN_HOLD_MS 30000u
+#define LAST_WORD_MS 500u /* before the caller's deadline */
 
 struct ask {
 	struct mf_job_call job;
@@ -103,6 +104,15 @@ name_grant(struct ask *a, struct mf_svid_entry *e)
 	return true;
 }
 
+/* An answer that says why comes before the caller has given up. */
+static uint64_t
+patience(const struct ask *a)
+{
+	uint64_t now = mf_now().mono_ms, at = mf_grpc_call_deadline(a->job.call);
+	uint64_t left = at <= now + LAST_WORD_MS ? 0 : at - now - LAST_WORD_MS;
+	return left < TOKEN_HOLD_MS ? left : TOKEN_HOLD_MS;
+}
+
 static void
 look(struct ask *a)
 {
@@ -133,7 +143,7 @@ look(struct ask *a)
 	a->begun = true;
 	a->wait.done = on_token;
 	mf_job_call_settled(&a->job);
-	mf_clouds_get(a->api->cfg.clouds, &a->wait, e, mf_slice_str(a->grant), TOKEN_HOLD_MS);
+	mf_clouds_get(a->api->cfg.clouds, &a->wait, e, mf_slice_str(a->grant), patience(a));
 }
 
 static void
