@@ -2,7 +2,6 @@
  * Every allocation of the attestor's parts fails once: an answer, never a crash; nothing leaked; and what was there
  * before is still there. Instances, their file, the session machine, users, callers, watches.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,6 +11,8 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#include "alloc_fail.h"
 
 #include "agent/attestor/classify.h"
 #include "agent/attestor/interactive.h"
@@ -31,73 +32,16 @@ main(void)
 #define ROUNDS 5000 /* more allocations than any operation makes: a hang limit */
 #define BOOT "0f3c9e6a-0000-4000-8000-000000000001"
 
-void *__libc_malloc(size_t n);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *p, size_t n);
-void __libc_free(void *p);
-
-static long countdown; /* 0: none fails */
-static long live;      /* allocations not freed */
-static bool fired;
-
-static bool
-fails_now(void)
-{
-	if (countdown == 0 || --countdown > 0)
-		return false;
-	fired = true;
-	errno = ENOMEM;
-	return true;
-}
-
-void *
-malloc(size_t n)
-{
-	void *p = fails_now() ? NULL : __libc_malloc(n);
-	live += p != NULL;
-	return p;
-}
-
-void *
-calloc(size_t n, size_t size)
-{
-	void *p = fails_now() ? NULL : __libc_calloc(n, size);
-	live += p != NULL;
-	return p;
-}
-
-void *
-realloc(void *old, size_t n)
-{
-	void *p = fails_now() ? NULL : __libc_realloc(old, n);
-	live += p != NULL && old == NULL;
-	return p;
-}
-
-void *
-reallocarray(void *old, size_t n, size_t size)
-{
-	return size != 0 && n > SIZE_MAX / size ? NULL : realloc(old, n * size);
-}
-
-void
-free(void *p)
-{
-	live -= p != NULL;
-	__libc_free(p);
-}
-
 /* Run ${op} with its 1st, 2nd, ... allocation failing until none fails; it cleans up after itself. */
 static void torture(enum mf_status (*op)(void))
 {
 	for (long n = 1; n < ROUNDS; n++) {
-		long before = live;
-		fired = false;
-		countdown = n;
+		long before = mf_alloc_live();
+		mf_alloc_fail(n);
 		enum mf_status s = op();
-		countdown = 0;
-		assert_int_equal(live, before);
-		if (!fired) {
+		mf_alloc_fail(0);
+		assert_int_equal(mf_alloc_live(), before);
+		if (!mf_alloc_failed()) {
 			assert_int_equal(s, MF_OK);
 			assert_true(n > 1); /* it does allocate */
 			return;

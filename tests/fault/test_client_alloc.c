@@ -2,7 +2,6 @@
  * Each allocation of the caller's thread fails once under the C client library: its own, libcrypto's, libssl's,
  * nghttp2's, protobuf-c's. Whatever fails: an error with a text, nothing leaked, and never a good verdict on a bad peer.
  */
-#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +10,8 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#include "alloc_fail.h"
 
 #ifdef MF_INSTRUMENTED
 int
@@ -31,65 +32,6 @@ main(void)
 
 #define ROUNDS 20000 /* more allocations than any operation makes: a hang limit */
 
-void *__libc_malloc(size_t n);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *p, size_t n);
-void __libc_free(void *p);
-
-/* The agent's thread has memory. */
-static _Thread_local long countdown; /* 0: none fails */
-static _Thread_local bool fired;
-static _Thread_local bool counting;
-static _Thread_local long live;
-
-static bool
-fails_now(void)
-{
-	if (countdown == 0 || --countdown > 0)
-		return false;
-	fired = true;
-	errno = ENOMEM;
-	return true;
-}
-
-static void
-count(const void *p, long by)
-{
-	if (counting && p != NULL)
-		live += by;
-}
-
-void *
-malloc(size_t n)
-{
-	void *p = fails_now() ? NULL : __libc_malloc(n);
-	count(p, 1);
-	return p;
-}
-
-void *
-calloc(size_t n, size_t size)
-{
-	void *p = fails_now() ? NULL : __libc_calloc(n, size);
-	count(p, 1);
-	return p;
-}
-
-void *
-realloc(void *old, size_t n)
-{
-	void *p = fails_now() ? NULL : __libc_realloc(old, n);
-	count(old == NULL ? p : NULL, 1);
-	return p;
-}
-
-void
-free(void *p)
-{
-	count(p, -1);
-	__libc_free(p);
-}
-
 /* libcrypto's error queue keeps its texts for the next error: no leak, and nothing to count. */
 static bool
 is_error_queue(const char *file)
@@ -104,12 +46,9 @@ ossl_malloc(size_t n, const char *file, int line)
 	MF_UNUSED(line);
 	if (is_error_queue(file))
 		return __libc_malloc(n);
-	long keep = countdown;
-	if (file != NULL && strstr(file, "sha2_prov") != NULL)
-		countdown = 0;
+	bool was = mf_alloc_spare(file != NULL && strstr(file, "sha2_prov") != NULL);
 	void *p = malloc(n);
-	if (keep != 0 && countdown == 0 && !fired)
-		countdown = keep;
+	(void)mf_alloc_spare(was);
 	return p;
 }
 
@@ -265,29 +204,26 @@ static void
 fail_each(mayfly_status (*op)(mayfly_error *err), mayfly_status good)
 {
 	mayfly_error err = { .text = "" };
-	countdown = 0;
+	mf_alloc_fail(0);
 	assert_int_equal(op(&err), good); /* warm: what is made once stays */
 	assert_int_equal(op(&err), good);
 	long n = 1;
 	do {
 		err = (mayfly_error) { .text = "" };
-		fired = false;
-		live = 0;
-		counting = true;
-		countdown = n;
+		long before = mf_alloc_live();
+		mf_alloc_fail(n);
 		mayfly_status s = op(&err);
-		countdown = 0;
-		counting = false;
+		mf_alloc_fail(0);
 		if (s != MAYFLY_OK && err.text[0] == '\0')
 			fail_msg("allocation %ld: %s without a text", n, mayfly_status_name(s));
 		if (s == MAYFLY_OK)
 			assert_int_equal(good, MAYFLY_OK);
-		if (live != 0)
-			fail_msg("allocation %ld: %ld not freed (%s)", n, live, err.text);
+		if (mf_alloc_live() != before)
+			fail_msg("allocation %ld: %ld not freed (%s)", n, mf_alloc_live() - before, err.text);
 		assert_int_equal(ERR_peek_error(), 0);
 		/* The first hundred each; decoding and handshakes make thousands, sampled ever more thinly. */
 		n += 1 + n / 100;
-	} while (fired && n < ROUNDS);
+	} while (mf_alloc_failed() && n < ROUNDS);
 	assert_true(n > 2 && n < ROUNDS);
 }
 

@@ -3,7 +3,6 @@
  * a token, nothing leaked. The allocator is ours in the whole program. (Signatures are not among it: SHA-256 ends a process that has
  * no memory, crypto/hash.h.)
  */
-#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +10,8 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+
+#include "alloc_fail.h"
 
 #include "backend_kit.h"
 #include "broker/backends/aws_sts/internal.h"
@@ -28,62 +29,6 @@ main(void)
 
 #define ROUNDS 5000 /* more allocations than any operation makes: a hang limit */
 
-void *__libc_malloc(size_t n);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *p, size_t n);
-void __libc_free(void *p);
-
-static long countdown; /* 0: none fails */
-static long live;      /* allocations not freed */
-static bool fired;
-
-static bool
-fails_now(void)
-{
-	if (countdown == 0 || --countdown > 0)
-		return false;
-	fired = true;
-	errno = ENOMEM;
-	return true;
-}
-
-void *
-malloc(size_t n)
-{
-	void *p = fails_now() ? NULL : __libc_malloc(n);
-	live += p != NULL;
-	return p;
-}
-
-void *
-calloc(size_t n, size_t size)
-{
-	void *p = fails_now() ? NULL : __libc_calloc(n, size);
-	live += p != NULL;
-	return p;
-}
-
-void *
-realloc(void *old, size_t n)
-{
-	void *p = fails_now() ? NULL : __libc_realloc(old, n);
-	live += p != NULL && old == NULL;
-	return p;
-}
-
-void *
-reallocarray(void *old, size_t n, size_t size)
-{
-	return size != 0 && n > SIZE_MAX / size ? NULL : realloc(old, n * size);
-}
-
-void
-free(void *p)
-{
-	live -= p != NULL;
-	__libc_free(p);
-}
-
 /* ${op}: true when it did what it would do with memory; else it has checked that it failed as it should. */
 static void
 fail_each(bool (*op)(void))
@@ -91,15 +36,14 @@ fail_each(bool (*op)(void))
 	long rounds = 0;
 	assert_true(op()); /* what libraries keep for ever is made here */
 	do {
-		long before = live;
-		fired = false;
-		countdown = ++rounds;
+		long before = mf_alloc_live();
+		mf_alloc_fail(++rounds);
 		bool good = op();
-		countdown = 0;
-		assert_int_equal(live, before);
-		assert_true(good || fired);
-	} while (fired && rounds < ROUNDS);
-	assert_false(fired);
+		mf_alloc_fail(0);
+		assert_int_equal(mf_alloc_live(), before);
+		assert_true(good || mf_alloc_failed());
+	} while (mf_alloc_failed() && rounds < ROUNDS);
+	assert_false(mf_alloc_failed());
 	assert_true(rounds > 2);
 }
 

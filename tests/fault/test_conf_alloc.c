@@ -3,7 +3,6 @@
  * success, where the allocation was for a text only), no output written, nothing leaked, no crash. The allocator is
  * ours in the whole program, so those of the libraries count as well.
  */
-#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +10,8 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+
+#include "alloc_fail.h"
 
 #include "broker/notary/approval.h"
 #include "agent/front/bundles.h"
@@ -36,62 +37,6 @@ main(void)
 
 #define KEY "AAAAC3NzaC1lZDI1NTE5AAAAILYJS5fS55Y6ltIdIA18ECtL0GRrRXzVxYt0hsW+eIKm"
 #define ROUNDS 5000 /* more allocations than any operation makes: a hang limit */
-
-void *__libc_malloc(size_t n);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *p, size_t n);
-void __libc_free(void *p);
-
-static long countdown; /* 0: none fails */
-static long live;      /* allocations not freed */
-static bool fired;
-
-static bool
-fails_now(void)
-{
-	if (countdown == 0 || --countdown > 0)
-		return false;
-	fired = true;
-	errno = ENOMEM;
-	return true;
-}
-
-void *
-malloc(size_t n)
-{
-	void *p = fails_now() ? NULL : __libc_malloc(n);
-	live += p != NULL;
-	return p;
-}
-
-void *
-calloc(size_t n, size_t size)
-{
-	void *p = fails_now() ? NULL : __libc_calloc(n, size);
-	live += p != NULL;
-	return p;
-}
-
-void *
-realloc(void *old, size_t n)
-{
-	void *p = fails_now() ? NULL : __libc_realloc(old, n);
-	live += p != NULL && old == NULL;
-	return p;
-}
-
-void *
-reallocarray(void *old, size_t n, size_t size)
-{
-	return size != 0 && n > SIZE_MAX / size ? NULL : realloc(old, n * size);
-}
-
-void
-free(void *p)
-{
-	live -= p != NULL;
-	__libc_free(p);
-}
 
 static enum mf_status
 op_broker(struct mf_err *err)
@@ -262,20 +207,19 @@ op_foreign(struct mf_err *err)
 static void fail_each(enum mf_status (*op)(struct mf_err *err))
 {
 	assert_int_equal(op(NULL), MF_OK); /* what is made once per process is made here */
-	long rounds = 0, before = live;
+	long rounds = 0, before = mf_alloc_live();
 	do {
 		struct mf_err err = { .msg = "" };
-		fired = false;
-		countdown = ++rounds;
+		mf_alloc_fail(++rounds);
 		enum mf_status s = op(&err);
-		countdown = 0;
-		assert_int_equal(live, before);
+		mf_alloc_fail(0);
+		assert_int_equal(mf_alloc_live(), before);
 		if (s != MF_OK)
 			assert_true(err.msg[0] != '\0');
-		if (!fired)
+		if (!mf_alloc_failed())
 			assert_int_equal(s, MF_OK);
-	} while (fired && rounds < ROUNDS);
-	assert_false(fired);
+	} while (mf_alloc_failed() && rounds < ROUNDS);
+	assert_false(mf_alloc_failed());
 	assert_true(rounds > 2);
 }
 

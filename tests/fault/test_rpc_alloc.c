@@ -2,7 +2,6 @@
  * Every allocation fails once while calls are made: of ours, of nghttp2, of protobuf-c and of libevent. Whatever
  * happens to the calls, each is told its end exactly once, nothing leaks, nothing crashes.
  */
-#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +10,8 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#include "alloc_fail.h"
 
 #include "net/grpc_conn.h"
 #include "rpc/grpc.h"
@@ -26,56 +27,6 @@ main(void)
 #else
 
 #define ROUNDS 5000 /* more allocations than any operation makes: a hang limit */
-
-void *__libc_malloc(size_t n);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *p, size_t n);
-void __libc_free(void *p);
-
-static long countdown; /* 0: none fails */
-static long live;      /* allocations not freed */
-static bool fired;
-
-static bool
-fails_now(void)
-{
-	if (countdown == 0 || --countdown > 0)
-		return false;
-	fired = true;
-	errno = ENOMEM;
-	return true;
-}
-
-void *
-malloc(size_t n)
-{
-	void *p = fails_now() ? NULL : __libc_malloc(n);
-	live += p != NULL;
-	return p;
-}
-
-void *
-calloc(size_t n, size_t size)
-{
-	void *p = fails_now() ? NULL : __libc_calloc(n, size);
-	live += p != NULL;
-	return p;
-}
-
-void *
-realloc(void *old, size_t n)
-{
-	void *p = fails_now() ? NULL : __libc_realloc(old, n);
-	live += p != NULL && old == NULL;
-	return p;
-}
-
-void
-free(void *p)
-{
-	live -= p != NULL;
-	__libc_free(p);
-}
 
 /* --- calls in memory --- */
 
@@ -294,14 +245,14 @@ each_allocation(void (*op)(void))
 	op(); /* what libraries set up once */
 	long n;
 	for (n = 1; n < ROUNDS; n++) {
-		long before = live;
-		fired = false;
-		countdown = n;
+		long before = mf_alloc_live();
+		mf_alloc_fail(n);
 		op();
-		countdown = 0;
-		if (live != before)
-			fail_msg("allocation %ld failed, and %ld were not freed", n, live - before);
-		if (!fired)
+		mf_alloc_fail(0);
+		if (mf_alloc_live() != before)
+			fail_msg(
+			    "allocation %ld failed, and %ld were not freed", n, mf_alloc_live() - before);
+		if (!mf_alloc_failed())
 			break;
 	}
 	assert_in_range(n, 30, ROUNDS - 1);

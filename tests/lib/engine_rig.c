@@ -62,6 +62,7 @@ op_append(void *ctx, uint64_t index, struct mf_slice record, bool removal)
 		r->log_n++;
 		return;
 	}
+	bool was = mf_rig_spare(true);
 	if (r->log_n == r->log_cap) {
 		r->log_cap = r->log_cap == 0 ? 256 : r->log_cap * 2;
 		r->log = realloc(r->log, r->log_cap * sizeof(*r->log));
@@ -73,6 +74,7 @@ op_append(void *ctx, uint64_t index, struct mf_slice record, bool removal)
 	r->log[r->log_n++] = (struct rig_record) { p, record.n, removal };
 	if (r->tee != NULL)
 		r->tee(r->tee_ctx, record, removal);
+	(void)mf_rig_spare(was);
 }
 
 static bool
@@ -104,6 +106,7 @@ op_send(void *ctx, uint64_t sid, struct mf_slice down, enum mf_engine_lane lane,
 		r->sent++;
 		return;
 	}
+	bool was = mf_rig_spare(true);
 	Mayfly__Agent__V1__Down *d = mayfly__agent__v1__down__unpack(NULL, down.n, down.p);
 	assert_non_null(d);
 	if (is_secret(d) && r->durable == 0)
@@ -120,6 +123,7 @@ op_send(void *ctx, uint64_t sid, struct mf_slice down, enum mf_engine_lane lane,
 		assert_non_null(r->downs);
 	}
 	r->downs[r->downs_n++] = (struct rig_down) { sid, d };
+	(void)mf_rig_spare(was);
 }
 
 static void
@@ -135,6 +139,7 @@ op_admin_reply(void *ctx, const Mayfly__Roles__V1__AdminReply *reply)
 {
 	struct rig *r = ctx;
 	size_t n = mayfly__roles__v1__admin_reply__get_packed_size(reply);
+	bool was = mf_rig_spare(true);
 	uint8_t *b = malloc(n + 1);
 	assert_non_null(b);
 	(void)mayfly__roles__v1__admin_reply__pack(reply, b);
@@ -143,6 +148,7 @@ op_admin_reply(void *ctx, const Mayfly__Roles__V1__AdminReply *reply)
 	r->reply = mayfly__roles__v1__admin_reply__unpack(NULL, n, b);
 	r->replies++;
 	free(b);
+	(void)mf_rig_spare(was);
 }
 
 static void

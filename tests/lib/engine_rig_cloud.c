@@ -50,12 +50,14 @@ mf_rig_op_mint(void *ctx, const Mayfly__Roles__V1__MintRequest *req)
 	static uint8_t b[65536];
 	if (c->away)
 		return false;
+	bool was = mf_rig_spare(true);
 	if (c->asked_in_all < 64) /* a replay for each is dear */
 		c->undurable |= !is_durable(r, req->credential_id);
 	size_t n = mayfly__roles__v1__mint_request__pack(req, b);
 	assert_true(c->asked_n < RIG_MINTS && n < sizeof(b));
 	c->asked[c->asked_n++] = mayfly__roles__v1__mint_request__unpack(NULL, n, b);
 	c->asked_in_all++;
+	(void)mf_rig_spare(was);
 	return true;
 }
 
@@ -66,11 +68,13 @@ mf_rig_op_revoke(void *ctx, const Mayfly__Roles__V1__CloudRevokeRequest *req)
 	static uint8_t b[262144];
 	if (c->away)
 		return false;
+	bool was = mf_rig_spare(true);
 	size_t n = mayfly__roles__v1__cloud_revoke_request__get_packed_size(req);
 	assert_true(c->revoking_n < RIG_MINTS && n < sizeof(b));
 	(void)mayfly__roles__v1__cloud_revoke_request__pack(req, b);
 	c->revoking[c->revoking_n++] = mayfly__roles__v1__cloud_revoke_request__unpack(NULL, n, b);
 	c->revoked_in_all++;
+	(void)mf_rig_spare(was);
 	return true;
 }
 
