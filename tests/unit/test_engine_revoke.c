@@ -350,6 +350,70 @@ test_nobody_puts_it_off(void **state)
 	mf_rig_cloud_free(r);
 }
 
+/* Every record from ${from} on is one of those that the log's reserve is for. */
+static void
+only_removals(const struct rig *r, size_t from)
+{
+	for (size_t i = from; i < r->log_n; i++)
+		if (!r->log[i].removal)
+			fail_msg("%.*s", (int)r->log[i].n, (const char *)r->log[i].p);
+}
+
+/*
+ * The disk is full while tokens live and one is being made: nothing more is made, what there is is taken back all the same, over
+ * kill -9 too, and all of that fits the reserve.
+ */
+static void
+test_full_disk(void **state)
+{
+	MF_UNUSED(state);
+	struct rig *r = mf_rig_with_cloud(&cloud, &job);
+	mint(r, &job, "data");
+	uint64_t under_way = mf_rig_mint_cloud(r, &job, "other");
+	mf_rig_settle(r);
+	mf_rig_assert_all(r, true);
+	assert_int_equal(cloud.asked_n, 1);
+	size_t from = r->log_n, asked_before = cloud.asked_in_all;
+	mf_engine_log_room(r->e, false);
+	uint64_t req = mf_rig_mint_cloud(r, &job, "short");
+	mf_rig_settle(r);
+	assert_int_equal(mf_rig_refusal(r, 1, req), MAYFLY__AGENT__V1__REFUSAL_CODE__REFUSAL_UNAVAILABLE);
+	assert_true(mf_rig_bring(r)); /* too late: it is given to nobody, and taken back */
+	mf_rig_settle(r);
+	assert_null(mf_rig_cloud_grant(r, under_way));
+	assert_int_equal(mf_rig_count(r, MF_REC_CLOUD_ISSUED), 1);
+	assert_int_equal(mf_rig_count(r, MF_REC_CLOUD_RECONCILED), 1);
+	(void)mf_rig_end(r, 1, 1, job.key, job.lease);
+	mf_rig_settle(r);
+	only_removals(r, from);
+	/* kill -9, and the disk is as full as before. */
+	mf_rig_crash(r);
+	mf_engine_log_room(r->e, false);
+	mf_rig_cloud_conf(r);
+	from = r->log_n;
+	mf_engine_courier_gone(r->e, r->now);
+	while (cloud.revoking_n > 0)
+		(void)mf_rig_revoked(r, "transient", 0); /* of the former life */
+	mf_rig_settle(r);
+	mf_rig_assert_all(r, true);
+	mf_rig_advance(r, 1000);
+	mf_rig_assert_all(r, true);
+	while (mf_rig_revoked(r, NULL, 0))
+		;
+	mf_rig_settle(r);
+	MF_LIST_EACH(p, mf_state_clouds(mf_engine_state(r->e)))
+	{
+		const struct mf_cloud_cred *c = MF_LIST_ITEM(p, struct mf_cloud_cred, at);
+		assert_int_equal(c->state, MF_CLOUD_COMPLETED);
+		assert_int_equal(c->level, 2);
+	}
+	only_removals(r, from);
+	assert_int_equal(cloud.asked_in_all, asked_before);
+	assert_int_equal(mf_rig_count(r, MF_REC_REVOKE_COMPLETED), 2);
+	mf_rig_check_replay(r);
+	mf_rig_cloud_free(r);
+}
+
 /* An answer of the courier to the request for a token: ${error} and nothing. */
 static void
 mint_fails(struct rig *r, const char *error)
@@ -573,6 +637,7 @@ main(void)
 		cmocka_unit_test(test_clock_ahead), cmocka_unit_test(test_expire_or_ordered),
 		cmocka_unit_test(test_again), cmocka_unit_test(test_dead_by_itself),
 		cmocka_unit_test(test_crash), cmocka_unit_test(test_nobody_puts_it_off),
+		cmocka_unit_test(test_full_disk),
 		cmocka_unit_test(test_alarms_of_a_provider), cmocka_unit_test(test_alarms_of_revocations),
 		cmocka_unit_test(test_suspension), cmocka_unit_test(test_overflow),
 		cmocka_unit_test(test_leaked), cmocka_unit_test(test_more_than_a_request) };
