@@ -377,22 +377,35 @@ is_denied(const struct found *f)
 	return is;
 }
 
+/* The ${i}-th token that was made; false: there are not so many. */
+static bool
+made_at(size_t i, char ret_id[40])
+{
+	(void)pthread_mutex_lock(&provider.lock);
+	bool is = i < provider.made_n;
+	if (is)
+		memcpy(ret_id, provider.made[i], 40);
+	(void)pthread_mutex_unlock(&provider.lock);
+	return is;
+}
+
 /* All that were made: on record, and denied at the provider when nobody may hold them. How many are not there yet. */
 static size_t
-not_yet(struct world *w, const char **ret_one)
+not_yet(struct world *w, char ret_one[40])
 {
+	char id[40];
 	size_t n = 0;
-	for (size_t i = 0; i < provider.made_n; i++) {
-		struct found f = { .id = provider.made[i] };
+	for (size_t i = 0; made_at(i, id); i++) {
+		struct found f = { .id = id };
 		nr_walk(w->r, look, &f);
 		if (!f.intent)
-			fail_msg("a token without a record: %s", f.id);
+			fail_msg("a token without a record: %s", id);
 		if (f.failed)
-			fail_msg("a token that is said not to exist: %s", f.id);
+			fail_msg("a token that is said not to exist: %s", id);
 		if (f.completed && is_denied(&f))
 			continue;
 		n++;
-		*ret_one = f.id;
+		memcpy(ret_one, id, sizeof(id));
 	}
 	return n;
 }
@@ -401,21 +414,21 @@ not_yet(struct world *w, const char **ret_one)
 static void
 world_end(struct world *w, unsigned job)
 {
-	const char *one = "";
+	char one[40] = "";
 	disarm();
 	until_granted(w);
 	nr_end(w->r, &w->r->peer[0], job);
 	uint64_t end = mf_now().mono_ms + NR_HANG_MS;
-	while (not_yet(w, &one) > 0) {
+	while (not_yet(w, one) > 0) {
 		(void)nr_turn(w->r, 50);
 		if (mf_now().mono_ms > end)
-			fail_msg("%zu are not taken back, one is %s", not_yet(w, &one), one);
+			fail_msg("not all are taken back, one is %s", one);
 	}
 	assert_int_equal(cr_check_log(w->r), 0);
-	print_message("   %zu kills, %zu questions, %zu tokens given, %zu made, %u deny lists\n", w->kills,
-	    w->answered, w->granted, provider.made_n, provider.puts);
 	role_kill(&w->courier);
 	mf_fake_http_free(w->http);
+	print_message("   %zu kills, %zu questions, %zu tokens given, %zu made, %u deny lists\n", w->kills,
+	    w->answered, w->granted, provider.made_n, provider.puts);
 	assert_int_equal(nr_told(w->r, "canary"), 0);
 	nr_free(w->r);
 }
