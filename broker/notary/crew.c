@@ -5,15 +5,19 @@
 
 #include "base/clock.h"
 #include "base/map.h"
+#include "broker/notary/crew_key.h"
 #include "broker/notary/jwt_signer.h"
-#include "codec/bundle.h"
-#include "crypto/hash.h"
 #include "crypto/inner.h"
 #include "rpc/pb_check.h"
 
 /* Until the initiator has shown who it is: a chain of four certificates and a signature fit. */
 #define FIRST_MESSAGE_MAX 40960u
 #define PATIENCE_MS 30000u
+/*
+ * Handed over at a time: a thread that is woken for each task costs more than the task. Whoever waits for the first of these waits
+ * for so many signatures at most.
+ */
+#define TOGETHER 16u
 
 enum task_kind {
 	TASK_HANDSHAKE,
@@ -30,21 +34,10 @@ enum task_kind {
 	TASK_ERRAND
 };
 
-/* What one worker signs with: its own, so that no two threads share a libcrypto key. */
-struct signing_key {
-	struct mf_list at;
-	char id[MF_CA_KEY_ID + 1];
-	struct mf_p256_signer *signer;
-	struct mf_ca *ca;
-	struct mf_buf
-	    rest; /* what follows the leaf in its chain: the intermediates; empty under an own root */
-};
-
 struct task {
 	struct mf_list at;
 	enum task_kind kind;
 	uint64_t sid;
-	struct mf_buf bytes;
 	enum mf_engine_lane lane;
 	uint64_t coalesce;
 	uint32_t credit;
@@ -52,10 +45,12 @@ struct task {
 	struct mf_sign_request *sign;
 	struct mf_jwt_request *jwt;
 	struct mf_approval_job *job;
-	struct signing_key *key; /* TASK_ADD_KEY */
+	struct mf_crew_key *key; /* TASK_ADD_KEY */
 	char key_id[MF_CA_KEY_ID + 1];
 	void (*errand)(void *arg);
 	void *arg;
+	size_t n;
+	uint8_t bytes[];
 };
 
 struct inner_session {
@@ -75,8 +70,12 @@ struct worker {
 	bool running;
 	struct mf_crew *crew;
 	struct mf_mailbox *box;
+	struct mf_list held; /* tasks that are not in the box yet; of the thread that gives them */
+	unsigned n_held;
+	struct mf_list out; /* events that are not in the inbox yet; of the worker's thread */
+	unsigned n_out;
 	struct mf_jwt_signer *jwt;
-	struct mf_list keys; /* struct signing_key.at */
+	struct mf_list keys; /* struct mf_crew_key.at */
 	struct inner_session *sessions;
 	uint64_t swept_ms;
 };
@@ -116,46 +115,66 @@ new_event(enum mf_crew_event_kind kind, uint64_t sid)
 }
 
 static void
-post(struct worker *w, struct mf_crew_event *ev)
+push_out(struct worker *w)
 {
-	mf_mailbox_post(w->crew->conf.inbox, &ev->at);
+	w->n_out = 0;
+	mf_mailbox_post_all(w->crew->conf.inbox, &w->out);
 }
 
 static void
-signing_key_free(struct signing_key *k)
+post(struct worker *w, struct mf_crew_event *ev)
 {
-	if (k == NULL)
-		return;
-	mf_list_del(&k->at);
-	mf_p256_signer_free(k->signer);
-	mf_ca_free(k->ca);
-	mf_buf_fini(&k->rest);
-	free(k);
+	mf_list_add_tail(&w->out, &ev->at);
+	if (++w->n_out >= TOGETHER)
+		push_out(w);
 }
-MF_DEFINE_CLEANUP(struct signing_key, signing_key_free)
 
 static void
 task_free(struct task *t)
 {
-	signing_key_free(t->key);
-	mf_buf_fini(&t->bytes);
+	mf_crew_key_free(t->key);
+	mf_wipe(t->bytes, t->n);
 	mf_sign_request_free(t->sign);
 	mf_jwt_request_free(t->jwt);
 	mf_approval_job_free(t->job);
 	free(t);
 }
 
+static struct mf_slice
+bytes_of(const struct task *t)
+{
+	return mf_slice(t->bytes, t->n);
+}
+
+static void
+push_held(struct worker *w)
+{
+	w->n_held = 0;
+	mf_mailbox_post_all(w->box, &w->held);
+}
+
 static void
 give(struct mf_crew *c, size_t worker, const struct task *model, struct mf_slice bytes)
 {
-	struct task *t = malloc(sizeof(*t));
+	struct worker *w = &c->workers[worker];
+	struct task *t = malloc(sizeof(*t) + bytes.n);
 	if (t == NULL)
 		abort();
 	*t = *model;
 	mf_list_init(&t->at);
-	mf_buf_init(&t->bytes, MF_LIM_INNER_MESSAGE);
-	mf_buf_put_slice(&t->bytes, bytes);
-	mf_mailbox_post(c->workers[worker].box, &t->at);
+	t->n = bytes.n;
+	if (bytes.n > 0)
+		memcpy(t->bytes, bytes.p, bytes.n);
+	mf_list_add_tail(&w->held, &t->at);
+	if (++w->n_held >= TOGETHER)
+		push_held(w);
+}
+
+void
+mf_crew_push(struct mf_crew *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		push_held(&c->workers[i]);
 }
 
 /* ---- sessions ---- */
@@ -248,7 +267,7 @@ handshake(struct worker *w, const struct task *t)
 		return;
 	}
 	struct mf_crew_event *ev = new_event(MF_CREW_HANDSHAKE, s->sid);
-	bool ok = mf_noise_read(s->noise, mf_buf_slice(&t->bytes), NULL, NULL) == MF_OK &&
+	bool ok = mf_noise_read(s->noise, bytes_of(t), NULL, NULL) == MF_OK &&
 		  mf_noise_write(s->noise, mf_slice(NULL, 0), &ev->bytes, NULL) == MF_OK &&
 		  mf_noise_remote_static(s->noise, s->remote, NULL) == MF_OK &&
 		  mf_noise_hash(s->noise, s->hash, NULL) == MF_OK &&
@@ -272,7 +291,7 @@ sealed(struct worker *w, const struct task *t)
 	ProtobufCMessage *msg = NULL;
 	if (s == NULL || s->inner == NULL || s->closing)
 		return;
-	enum mf_status st = mf_inner_feed(s->inner, mf_buf_slice(&t->bytes), &lane, &message, NULL);
+	enum mf_status st = mf_inner_feed(s->inner, bytes_of(t), &lane, &message, NULL);
 	if (st == MF_E_AGAIN)
 		return;
 	if (st != MF_OK) {
@@ -300,7 +319,7 @@ send_down(struct worker *w, const struct task *t)
 	if (s == NULL || s->inner == NULL || s->closing)
 		return;
 	enum mf_inner_lane lane = t->lane == MF_ENGINE_REMOVAL ? MF_INNER_REMOVAL : MF_INNER_BOUNDED;
-	if (mf_inner_send(s->inner, lane, t->coalesce, mf_buf_slice(&t->bytes), NULL) != MF_OK) {
+	if (mf_inner_send(s->inner, lane, t->coalesce, bytes_of(t), NULL) != MF_OK) {
 		drop(w, s, "its peer takes nothing any more");
 		return;
 	}
@@ -309,42 +328,16 @@ send_down(struct worker *w, const struct task *t)
 
 /* ---- certificates ---- */
 
-static struct signing_key *
+static struct mf_crew_key *
 find_key(struct worker *w, const char *id)
 {
 	MF_LIST_EACH(p, &w->keys)
 	{
-		struct signing_key *k = MF_LIST_ITEM(p, struct signing_key, at);
+		struct mf_crew_key *k = MF_LIST_ITEM(p, struct mf_crew_key, at);
 		if (strcmp(k->id, id) == 0)
 			return k;
 	}
 	return NULL;
-}
-
-/* ${chain} gets the leaf; what follows it is the caller's to add. */
-static bool
-make(struct signing_key *k, const struct mf_sign_request *r, struct mf_buf *chain)
-{
-	const struct mf_ca *ca = k->ca;
-	MF_AUTO(mf_spiffe_id_free) struct mf_spiffe_id *id = NULL;
-	struct mf_x509_leaf leaf = { .issuer = mf_ca_subject(ca),
-		.cn = mf_slice_str(r->cn),
-		.not_before_s = r->nbf,
-		.not_after_s = r->exp,
-		.n_dns = r->dns_n < MF_LIM_DNS_NAMES ? r->dns_n : MF_LIM_DNS_NAMES };
-	MF_AUTO_IN(mf_buf_fini) struct mf_buf tbs;
-	mf_buf_init(&tbs, MF_LIM_CERT_DER);
-	memcpy(leaf.serial, r->serial, sizeof(leaf.serial));
-	memcpy(leaf.aki, mf_ca_key_id(ca), sizeof(leaf.aki));
-	memcpy(leaf.point, r->point, sizeof(leaf.point));
-	for (size_t i = 0; i < leaf.n_dns; i++)
-		leaf.dns[i] = mf_slice_str(r->dns[i]);
-	if (mf_p256_point_check(mf_slice(r->point, sizeof(r->point)), NULL) != MF_OK ||
-	    mf_spiffe_id_parse(mf_slice_str(r->spiffe_id), &id, NULL) != MF_OK)
-		return false;
-	leaf.id = id;
-	return mf_x509_tbs_leaf(&leaf, &tbs, NULL) == MF_OK &&
-	       mf_x509_sign(mf_buf_slice(&tbs), k->signer, chain, NULL) == MF_OK;
 }
 
 static void
@@ -352,13 +345,8 @@ sign(struct worker *w, const struct task *t)
 {
 	struct mf_crew_event *ev = new_event(MF_CREW_SIGNED, 0);
 	ev->ticket = t->sign->ticket;
-	struct signing_key *k = find_key(w, t->sign->key);
-	ev->ok = k != NULL && make(k, t->sign, &ev->bytes);
-	if (ev->ok) {
-		mf_sha256(mf_buf_slice(&ev->bytes), ev->der_sha256);
-		mf_buf_put_slice(&ev->bytes, mf_buf_slice(&k->rest));
-		ev->ok = mf_buf_check(&ev->bytes, NULL) == MF_OK;
-	}
+	struct mf_crew_key *k = find_key(w, t->sign->key);
+	ev->ok = k != NULL && mf_crew_key_make(k, t->sign, &ev->bytes, ev->der_sha256);
 	post(w, ev);
 }
 
@@ -440,12 +428,12 @@ work(struct worker *w, struct task *t)
 		check(w, t);
 		break;
 	case TASK_ADD_KEY:
-		signing_key_free(find_key(w, t->key->id));
+		mf_crew_key_free(find_key(w, t->key->id));
 		mf_list_add_tail(&w->keys, &t->key->at);
 		t->key = NULL;
 		break;
 	case TASK_DROP_KEY:
-		signing_key_free(find_key(w, t->key_id));
+		mf_crew_key_free(find_key(w, t->key_id));
 		break;
 	case TASK_ERRAND:
 		run_errand(w, t);
@@ -483,10 +471,12 @@ turn(struct worker *w, struct mf_list *todo)
 		work(w, t);
 		task_free(t);
 	}
+	push_out(w);
 	uint64_t now_ms = mf_now().mono_ms;
 	if (now_ms - w->swept_ms >= sweep_every_ms(w->crew)) {
 		w->swept_ms = now_ms;
 		sweep(w, now_ms);
+		push_out(w);
 	}
 }
 
@@ -506,6 +496,7 @@ mf_crew_turn(struct mf_crew *c, size_t i)
 {
 	struct mf_list todo;
 	mf_list_init(&todo);
+	push_held(&c->workers[i]);
 	(void)mf_mailbox_take(c->workers[i].box, &todo);
 	turn(&c->workers[i], &todo);
 }
@@ -531,6 +522,8 @@ mf_crew_new(const struct mf_crew_conf *conf, struct mf_crew **ret_c, struct mf_e
 		w->crew = c;
 		w->swept_ms = mf_now().mono_ms;
 		mf_list_init(&w->keys);
+		mf_list_init(&w->held);
+		mf_list_init(&w->out);
 		MF_TRY(mf_mailbox_new(false, &w->box, err));
 		MF_TRY(mf_jwt_signer_new(&w->jwt, err));
 	}
@@ -550,8 +543,10 @@ mf_crew_free(struct mf_crew *c)
 	if (c == NULL)
 		return;
 	for (size_t i = 0; i < c->n; i++)
-		if (c->workers[i].box != NULL)
+		if (c->workers[i].box != NULL) {
+			push_held(&c->workers[i]);
 			mf_mailbox_close(c->workers[i].box);
+		}
 	for (size_t i = 0; i < c->n; i++) {
 		struct worker *w = &c->workers[i];
 		struct mf_list left;
@@ -564,9 +559,10 @@ mf_crew_free(struct mf_crew *c)
 		struct inner_session *s, *tmp;
 		HASH_ITER(hh, w->sessions, s, tmp)
 		drop(w, s, NULL);
+		push_out(w);
 		mf_jwt_signer_free(w->jwt);
 		MF_LIST_EACH(q, &w->keys)
-		signing_key_free(MF_LIST_ITEM(q, struct signing_key, at));
+		mf_crew_key_free(MF_LIST_ITEM(q, struct mf_crew_key, at));
 		mf_mailbox_free(w->box);
 	}
 	free(c->workers);
@@ -632,38 +628,12 @@ mf_crew_check(struct mf_crew *c, struct mf_approval_job *job)
 	give(c, c->next++ % c->n, &t, mf_slice(NULL, 0));
 }
 
-static enum mf_status
-copy_key(
-    const char *trust_domain, const struct mf_ca_key *from, struct signing_key **ret_k, struct mf_err *err)
-{
-	struct mf_slice certs[MF_LIM_CHAIN];
-	size_t n = 0;
-	MF_AUTO(signing_key_free) struct signing_key *k = calloc(1, sizeof(*k));
-	if (k == NULL)
-		return MF_FAIL(err, MF_E_NOMEM, "crew: out of memory");
-	mf_list_init(&k->at);
-	mf_buf_init(&k->rest, MF_LIM_CHAIN * MF_LIM_CERT_DER);
-	memcpy(k->id, from->id, sizeof(k->id));
-	MF_TRY(mf_bundle_split(mf_buf_slice(&from->certificate), certs, MF_LIM_CHAIN, &n, err));
-	if (n == 0)
-		return MF_FAIL(err, MF_E_INVALID, "crew: a CA key without certificate");
-	MF_TRY(from->anchor.n > 0 ? mf_ca_parse_issued(certs[0], mf_slice_str(trust_domain), &k->ca, err)
-				  : mf_ca_parse(certs[0], mf_slice_str(trust_domain), &k->ca, err));
-	MF_TRY(mf_p256_signer_new(from->key, &k->signer, err));
-	/* Under an own root the chain is the leaf alone: the root is in the bundle. */
-	for (size_t i = 0; from->anchor.n > 0 && i < n; i++)
-		mf_buf_put_slice(&k->rest, certs[i]);
-	MF_TRY(mf_buf_check(&k->rest, err));
-	*ret_k = MF_TAKE(k);
-	return MF_OK;
-}
-
 enum mf_status
 mf_crew_add_key(struct mf_crew *c, const char *trust_domain, const struct mf_ca_key *k, struct mf_err *err)
 {
 	for (size_t i = 0; i < c->n; i++) {
 		struct task t = { .kind = TASK_ADD_KEY };
-		MF_TRY(copy_key(trust_domain, k, &t.key, err));
+		MF_TRY(mf_crew_key_new(trust_domain, k, &t.key, err));
 		give(c, i, &t, mf_slice(NULL, 0));
 	}
 	return MF_OK;

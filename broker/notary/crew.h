@@ -56,6 +56,11 @@ mf_crew_new(const struct mf_crew_conf *conf, struct mf_crew **ret_c, struct mf_e
 void mf_crew_free(struct mf_crew *c); /* stops and joins the threads */
 MF_DEFINE_CLEANUP(struct mf_crew, mf_crew_free)
 
+/*
+ * What was given so far reaches the workers now. Without it up to 16 tasks of a worker wait for more, so that a busy notary wakes no
+ * thread for each: call it at the end of every turn, from the one thread that gives.
+ */
+void mf_crew_push(struct mf_crew *c);
 /* Of a crew made by hand: worker ${i} (below conf.threads) does what was given to it. */
 void mf_crew_turn(struct mf_crew *c, size_t i);
 

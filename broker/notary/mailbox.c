@@ -75,9 +75,9 @@ mf_mailbox_post_all(struct mf_mailbox *b, struct mf_list *items)
 	(void)pthread_mutex_lock(&b->lock);
 	bool first = mf_list_empty(&b->items);
 	splice(&b->items, items);
-	if (first)
-		(void)pthread_cond_signal(&b->some);
 	(void)pthread_mutex_unlock(&b->lock);
+	if (first) /* unlocked: who wakes up need not wait again */
+		(void)pthread_cond_signal(&b->some);
 	if (first && b->fd >= 0) {
 		uint64_t one = 1;
 		ssize_t n = write(b->fd, &one, sizeof(one));

@@ -515,12 +515,14 @@ finish(struct mf_notary *n)
 {
 	uint64_t until = mf_now().mono_ms + REMOVAL_TURN_MS;
 	mf_engine_stop(n->engine, mf_now());
+	mf_crew_push(n->crew);
 	push_log(n, true);
 	while (!n->failed && n->durable < mf_state_size(mf_engine_state(n->engine)) &&
 	       mf_now().mono_ms < until) {
 		struct pollfd p = { mf_mailbox_fd(n->commit_box), POLLIN, 0 };
 		(void)poll(&p, 1, 50);
 		drain_boxes(n);
+		mf_crew_push(n->crew);
 		push_log(n, true);
 	}
 	mf_front_link_write(n->front);
@@ -529,6 +531,7 @@ finish(struct mf_notary *n)
 int
 mf_notary_run(struct mf_notary *n)
 {
+	mf_crew_push(n->crew);
 	push_log(n, true);
 	while (!n->stopping && !n->failed) {
 		struct pollfd p[LINKS + MF_VERIFIERS_RUN] = {
@@ -562,6 +565,7 @@ mf_notary_run(struct mf_notary *n)
 			mf_engine_tick(n->engine, now);
 			mf_oidc_files_turn(n->oidc, n->crew);
 		}
+		mf_crew_push(n->crew);
 		push_log(n, tick);
 		say_status(n, now);
 		mf_front_link_write(n->front);

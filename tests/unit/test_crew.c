@@ -86,6 +86,7 @@ static struct mf_crew_event *
 event_of(struct crew *f, enum mf_crew_event_kind kind, uint64_t sid, bool wait)
 {
 	uint64_t end = mf_now().mono_ms + HANG_MS;
+	mf_crew_push(f->c);
 	(void)mf_mailbox_take(f->box, &f->events);
 	for (;;) {
 		MF_LIST_EACH(p, &f->events)

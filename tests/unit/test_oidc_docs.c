@@ -190,6 +190,7 @@ pump(struct world *w, uint64_t number)
 {
 	uint64_t until = mf_now().mono_ms + HANG_MS;
 	while (written < number && mf_now().mono_ms < until) {
+		mf_crew_push(w->crew);
 		struct pollfd p = { mf_mailbox_fd(w->box), POLLIN, 0 };
 		struct mf_list todo;
 		mf_list_init(&todo);
@@ -269,6 +270,7 @@ test_files(void **state)
 	assert_int_equal(mf_oidc_files_new(&c, gone, hear, NULL, &w.files, NULL), MF_OK);
 	write_set(&w, 10);
 	for (bool done = false; !done;) {
+		mf_crew_push(w.crew);
 		struct pollfd wait = { mf_mailbox_fd(w.box), POLLIN, 0 };
 		struct mf_list todo;
 		mf_list_init(&todo);
