@@ -41,7 +41,8 @@ reserve(struct mf_buf *b, size_t more)
 	size_t want = b->n + more;
 	if (want < b->cap)
 		return true;
-	size_t cap = b->cap == 0 ? 64 : b->cap;
+	/* Small ones grow fast: each time is a copy and a wipe. */
+	size_t cap = b->cap == 0 ? 64 : b->cap < 1024 ? b->cap * 2 : b->cap;
 	while (cap <= want) /* <=: one byte stays for mf_buf_cstr */
 		cap *= 2;
 	uint8_t *p = malloc(cap);
@@ -104,7 +105,33 @@ put_be(struct mf_buf *b, uint64_t v, size_t n)
 void
 mf_buf_put_u8(struct mf_buf *b, uint8_t v)
 {
-	put_be(b, v, 1);
+	if (b->failed == MF_OK && b->n < b->max && b->n + 1 < b->cap)
+		b->p[b->n++] = v; /* most bytes that are put one by one */
+	else
+		put_be(b, v, 1);
+}
+
+static const char digits[] = "0123456789";
+
+void
+mf_buf_put_uint(struct mf_buf *b, uint64_t v, unsigned width)
+{
+	char text[24];
+	size_t at = sizeof(text);
+	do
+		text[--at] = digits[v % 10];
+	while ((v /= 10) > 0);
+	while (sizeof(text) - at < width && at > 0)
+		text[--at] = '0';
+	mf_buf_put(b, text + at, sizeof(text) - at);
+}
+
+void
+mf_buf_put_int(struct mf_buf *b, int64_t v)
+{
+	if (v < 0)
+		mf_buf_put_u8(b, '-');
+	mf_buf_put_uint(b, v < 0 ? -(uint64_t)v : (uint64_t)v, 0);
 }
 
 void
@@ -131,9 +158,12 @@ mf_buf_putf(struct mf_buf *b, const char *fmt, ...)
 	va_list ap, again;
 	va_start(ap, fmt);
 	va_copy(again, ap);
-	int n = vsnprintf(NULL, 0, fmt, ap);
+	size_t room = b->failed == MF_OK && b->p != NULL && b->n < b->cap ? b->cap - b->n : 0;
+	int n = vsnprintf(room > 0 ? (char *)b->p + b->n : NULL, room, fmt, ap); /* it may fit as it is */
 	va_end(ap);
-	if (n < 0)
+	if (n >= 0 && (size_t)n < room && (size_t)n + 1 <= b->max - b->n)
+		b->n += (size_t)n;
+	else if (n < 0)
 		b->failed = b->failed != MF_OK ? b->failed : MF_E_INTERNAL;
 	else if (reserve(b, (size_t)n + 1)) {
 		(void)vsnprintf((char *)b->p + b->n, (size_t)n + 1, fmt, again);

@@ -27,6 +27,9 @@ void mf_buf_put_u8(struct mf_buf *b, uint8_t v);
 void mf_buf_put_u16be(struct mf_buf *b, uint16_t v);
 void mf_buf_put_u32be(struct mf_buf *b, uint32_t v);
 void mf_buf_put_u64be(struct mf_buf *b, uint64_t v);
+void mf_buf_put_uint(
+    struct mf_buf *b, uint64_t v, unsigned width); /* decimal; zeros before it up to ${width} <= 20 */
+void mf_buf_put_int(struct mf_buf *b, int64_t v);
 void mf_buf_putf(struct mf_buf *b, const char *fmt, ...) MF_PRINTF(2, 3);
 /* ${n} writable bytes at the end, already counted in; NULL when failed. Valid until the next put. */
 uint8_t *mf_buf_extend(struct mf_buf *b, size_t n);

@@ -53,7 +53,16 @@ put_date(struct mf_buf *to, int64_t wall_s)
 {
 	int y, mo, d, h, mi, s;
 	mf_civil(wall_s, &y, &mo, &d, &h, &mi, &s);
-	mf_buf_putf(to, "%04d-%02d-%02dT%02d:%02d:%02d", y, mo, d, h, mi, s);
+	const int part[] = { y, mo, d, h, mi, s };
+	if (y < 0 || y > 9999) {
+		mf_buf_putf(to, "%04d-%02d-%02dT%02d:%02d:%02d", y, mo, d, h, mi, s);
+		return;
+	}
+	for (size_t i = 0; i < MF_COUNT(part); i++) {
+		if (i > 0)
+			mf_buf_put_u8(to, (uint8_t) "--T::"[i - 1]);
+		mf_buf_put_uint(to, (uint64_t)part[i], i == 0 ? 4 : 2);
+	}
 }
 
 void
@@ -65,7 +74,9 @@ mf_time_put_us(struct mf_buf *to, int64_t wall_us)
 		s--;
 	}
 	put_date(to, s);
-	mf_buf_putf(to, ".%06dZ", (int)us);
+	mf_buf_put_u8(to, '.');
+	mf_buf_put_uint(to, (uint64_t)us, 6);
+	mf_buf_put_u8(to, 'Z');
 }
 
 void

@@ -45,16 +45,19 @@ put_bits(struct mf_buf *to, struct mf_slice from, const char *abc, unsigned bits
 {
 	uint32_t acc = 0;
 	unsigned have = 0;
+	uint8_t *at = mf_buf_extend(to, (from.n * 8 + bits - 1) / bits);
+	if (at == NULL)
+		return;
 	for (size_t i = 0; i < from.n; i++) {
 		acc = (acc << 8 | from.p[i]) & 0xffff;
 		have += 8;
 		while (have >= bits) {
 			have -= bits;
-			mf_buf_put_u8(to, (uint8_t)abc[acc >> have & ((1u << bits) - 1)]);
+			*at++ = (uint8_t)abc[acc >> have & ((1u << bits) - 1)];
 		}
 	}
 	if (have > 0)
-		mf_buf_put_u8(to, (uint8_t)abc[acc << (bits - have) & ((1u << bits) - 1)]);
+		*at = (uint8_t)abc[acc << (bits - have) & ((1u << bits) - 1)];
 }
 
 void

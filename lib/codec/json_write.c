@@ -1,7 +1,5 @@
 #include "codec/json_write.h"
 
-#include <inttypes.h>
-
 #include "base/clock.h"
 #include "base/text.h"
 
@@ -118,26 +116,39 @@ escape_of(uint8_t c)
 	}
 }
 
-/* Most strings are: printable ASCII without what is escaped. */
+/* ASCII that stands for itself: nearly all that is ever written. */
 static bool
 is_plain(struct mf_slice s)
 {
-	uint8_t odd = 0;
+	unsigned bad = 0;
 	for (size_t i = 0; i < s.n; i++) {
 		uint8_t c = s.p[i];
-		odd |=
-		    (uint8_t)(c >= 0x80) | (uint8_t)(c < 0x20) | (uint8_t)(c == '"') | (uint8_t)(c == '\\');
+		bad |= (unsigned)(c < 0x20) | (unsigned)(c > 0x7f) | (unsigned)(c == '"') |
+		       (unsigned)(c == '\\');
 	}
-	return odd == 0;
+	return bad == 0;
+}
+
+/* ${after}: a byte behind the quote; 0: none. */
+static void
+put_plain(struct mf_jw *w, struct mf_slice s, char after)
+{
+	uint8_t *at = mf_buf_extend(w->to, s.n + 2 + (after != 0));
+	if (at == NULL)
+		return;
+	*at++ = '"';
+	if (s.n > 0)
+		memcpy(at, s.p, s.n);
+	at[s.n] = '"';
+	if (after != 0)
+		at[s.n + 1] = (uint8_t)after;
 }
 
 static void
 put_quoted(struct mf_jw *w, struct mf_slice s)
 {
 	if (is_plain(s)) {
-		mf_buf_put_u8(w->to, '"');
-		mf_buf_put_slice(w->to, s);
-		mf_buf_put_u8(w->to, '"');
+		put_plain(w, s, 0);
 		return;
 	}
 	if (!mf_utf8_ok(s)) {
@@ -194,6 +205,11 @@ static bool
 in_order(const struct mf_jw *w, struct mf_slice key)
 {
 	size_t l = w->depth - 1;
+	if (w->level[l].plain && is_plain(key)) {
+		size_t n = w->level[l].key_n < key.n ? w->level[l].key_n : key.n;
+		int c = n == 0 ? 0 : memcmp(w->to->p + w->level[l].key_at, key.p, n);
+		return c != 0 ? c < 0 : w->level[l].key_n < key.n;
+	}
 	struct mf_reader last =
 	    mf_reader(mf_slice_sub(mf_buf_slice(w->to), w->level[l].key_at, w->level[l].key_n));
 	for (size_t i = 0; i < key.n; i++) {
@@ -224,11 +240,16 @@ mf_jw_key_slice(struct mf_jw *w, struct mf_slice key)
 		mf_buf_put_u8(w->to, ',');
 	}
 	w->level[l].key_at = w->to->n + 1;
-	put_quoted(w, key);
+	w->level[l].plain = is_plain(key);
+	if (w->level[l].plain)
+		put_plain(w, key, ':');
+	else
+		put_quoted(w, key);
 	if (w->to->failed != MF_OK)
 		return;
-	w->level[l].key_n = w->to->n - w->level[l].key_at - 1;
-	mf_buf_put_u8(w->to, ':');
+	w->level[l].key_n = w->level[l].plain ? key.n : w->to->n - w->level[l].key_at - 1;
+	if (!w->level[l].plain)
+		mf_buf_put_u8(w->to, ':');
 	w->have_key = true;
 }
 
@@ -255,14 +276,14 @@ void
 mf_jw_int(struct mf_jw *w, int64_t v)
 {
 	if (value_begins(w))
-		mf_buf_putf(w->to, "%" PRId64, v);
+		mf_buf_put_int(w->to, v);
 }
 
 void
 mf_jw_uint(struct mf_jw *w, uint64_t v)
 {
 	if (value_begins(w))
-		mf_buf_putf(w->to, "%" PRIu64, v);
+		mf_buf_put_uint(w->to, v, 0);
 }
 
 void

@@ -25,6 +25,7 @@ struct mf_jw {
 	struct {
 		size_t key_at, key_n; /* the last key, as it stands in ${to} */
 		bool object, any;
+		bool plain; /* the last key stands there as it is, without escapes */
 	} level[MF_LIM_JSON_DEPTH];
 };
 

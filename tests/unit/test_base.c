@@ -1,6 +1,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -75,6 +76,50 @@ test_buf_cap(void **state)
 	assert_true(mf_slice_eq_str(mf_buf_slice(&b), "ab"));
 	mf_buf_consume(&b, 99);
 	assert_int_equal(b.n, 0);
+	mf_buf_fini(&b);
+}
+
+/* Numbers as printf has them; a text that fills what is there to the last byte; letters one by one up to the cap. */
+static void
+test_buf_numbers(void **state)
+{
+	MF_UNUSED(state);
+	static const int64_t v[] = { 0, 1, 9, 10, 99, 100, -1, -10, 1234567890123456789, INT64_MAX,
+		INT64_MIN };
+	struct mf_buf b;
+	char want[64];
+	mf_buf_init(&b, 1000);
+	for (size_t i = 0; i < MF_COUNT(v); i++) {
+		mf_buf_reset(&b);
+		mf_buf_put_int(&b, v[i]);
+		mf_buf_put_u8(&b, ' ');
+		mf_buf_put_uint(&b, (uint64_t)v[i], 0);
+		(void)snprintf(want, sizeof(want), "%lld %llu", (long long)v[i], (unsigned long long)v[i]);
+		assert_string_equal(mf_buf_cstr(&b), want);
+	}
+	mf_buf_reset(&b);
+	mf_buf_put_uint(&b, 7, 4);
+	mf_buf_put_uint(&b, 12345, 4);
+	assert_string_equal(mf_buf_cstr(&b), "000712345");
+	mf_buf_fini(&b);
+	for (int n = 0; n < 200; n++) {
+		mf_buf_init(&b, 200);
+		mf_buf_put_u8(&b, 'a');
+		mf_buf_putf(&b, "%*s", n, "z");
+		bool fits = (n < 1 ? 1 : n) + 2 <= 200;
+		assert_int_equal(mf_buf_check(&b, NULL), fits ? MF_OK : MF_E_TOOBIG);
+		assert_int_equal(b.n, fits ? (size_t)(n < 1 ? 1 : n) + 1 : 1);
+		mf_buf_fini(&b);
+	}
+	mf_buf_init(&b, 300);
+	for (int n = 0; n < 300; n++)
+		mf_buf_put_u8(&b, (uint8_t)n);
+	assert_int_equal(mf_buf_check(&b, NULL), MF_OK);
+	for (size_t n = 0; n < 300; n++)
+		assert_int_equal(b.p[n], n & 255);
+	mf_buf_put_u8(&b, 0);
+	assert_int_equal(mf_buf_check(&b, NULL), MF_E_TOOBIG);
+	assert_int_equal(b.n, 300);
 	mf_buf_fini(&b);
 }
 
@@ -229,6 +274,7 @@ main(void)
 		cmocka_unit_test(test_err),
 		cmocka_unit_test(test_reader),
 		cmocka_unit_test(test_buf_cap),
+		cmocka_unit_test(test_buf_numbers),
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_time),
 		cmocka_unit_test(test_secret),
