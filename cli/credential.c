@@ -152,6 +152,8 @@ static const struct mf_col cols[] = {
 	COL("Cloud late", "cloud_tokens_late", MF_COL_U32, cloud_late),
 	COL("Policy SHA-256", "policy_sha256", MF_COL_STR, policy_sha256),
 	COL("CA until", "ca_not_after", MF_COL_TIME_S, ca_not_after),
+	COL("Public issuer", "issuer", MF_COL_STR, issuer),
+	COL("Trouble with it", "issuer_trouble", MF_COL_STR, issuer_why),
 	COL("Log key", "log_vkey", MF_COL_STR, log_vkey),
 };
 

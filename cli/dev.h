@@ -25,7 +25,7 @@ struct mf_dev_files {
 	const char *trust_domain;
 	char policy[4096]; /* absolute */
 	struct mf_dev_ports ports;
-	char more_broker[1024], more_agent[1024]; /* YAML lines for broker.yaml and agent.yaml */
+	char more_broker[2048], more_agent[1024]; /* YAML lines for broker.yaml and agent.yaml */
 };
 
 /* dev_files.c. All paths absolute; files 0600, directories 0755 as root, 0700 else. */

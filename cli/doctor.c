@@ -21,18 +21,23 @@ void
 mf_finding_add(
     struct mf_findings *f, const char *code, enum mf_level level, const char *cure, const char *fmt, ...)
 {
-	if (f->n == MF_FINDINGS_MAX)
-		return;
-	struct mf_finding *x = &f->v[f->n++];
+	struct mf_finding *x = &f->v[f->n < MF_FINDINGS_MAX ? f->n++ : MF_FINDINGS_MAX - 1];
 	va_list ap;
-	*x = (struct mf_finding) {
-		.code = code, .level = level, .level_name = level_names[level], .cure = cure
-	};
+	*x = (struct mf_finding) { .level = level, .level_name = level_names[level] };
+	(void)snprintf(x->code, sizeof(x->code), "%s", code);
+	(void)snprintf(x->cure, sizeof(x->cure), "%s", cure);
 	va_start(ap, fmt);
 	(void)vsnprintf(x->cause, sizeof(x->cause), fmt, ap);
 	va_end(ap);
 	if (level > f->worst)
 		f->worst = level;
+}
+
+void
+mf_finding_side(struct mf_findings *f, const char *side)
+{
+	if (f->n > 0)
+		(void)snprintf(f->v[f->n - 1].side, sizeof(f->v[0].side), "%s", side);
 }
 
 /* --- the agent --- */
@@ -110,6 +115,21 @@ check_agent(struct mf_cli *c, struct mf_findings *f)
 /* --- the broker, where this is its host --- */
 
 static void
+check_issuer(const Mayfly__Admin__V1__Status *st, struct mf_findings *f)
+{
+	const char *is = st->issuer;
+	if (is[0] == '\0' || strcmp(is, "unseen") == 0)
+		return; /* nobody looks, or not yet */
+	if (strcmp(is, "same") == 0)
+		mf_finding_add(f, "broker.issuer", MF_LEVEL_OK, "", "the public OIDC issuer shows our keys");
+	else
+		mf_finding_add(f, "broker.issuer", MF_LEVEL_FAIL,
+		    "`mayfly oidc export DIR`, and copy DIR to where the issuer's URL is served",
+		    "the public OIDC issuer is %.20s, identities are issued all the same: %.380s", is,
+		    st->issuer_why);
+}
+
+static void
 check_broker(struct mf_cli *c, struct mf_findings *f)
 {
 	Mayfly__Admin__V1__GetStatusRequest req = MAYFLY__ADMIN__V1__GET_STATUS_REQUEST__INIT;
@@ -122,7 +142,7 @@ check_broker(struct mf_cli *c, struct mf_findings *f)
 		    "%s", err.msg);
 		return;
 	}
-	if (access(path, F_OK) != 0)
+	if (!mf_cli_has(c, "broker") && access(path, F_OK) != 0)
 		return; /* not the broker's host: nothing to say */
 	if (mf_cli_admin(c, &s, &err) == MF_E_DENIED) {
 		mf_finding_add(
@@ -141,6 +161,7 @@ check_broker(struct mf_cli *c, struct mf_findings *f)
 	else
 		mf_finding_add(f, "broker.issuing", MF_LEVEL_FAIL, "see the log of mayfly-broker",
 		    "the broker issues nothing: %.180s", st->issuing_reason);
+	check_issuer(st, f);
 	int64_t left = st->ca_not_after - mf_now().wall_us / 1000000;
 	if (st->ca_not_after != 0 && left < 7 * 86400)
 		mf_finding_add(f, "broker.ca", left <= 0 ? MF_LEVEL_FAIL : MF_LEVEL_WARN,
@@ -188,8 +209,21 @@ mf_doctor_daemons(struct mf_cli *c, struct mf_findings *f)
 
 static const struct mf_col cols[] = {
 	{ .head = "", .key = "level", .type = MF_COL_STR, .at = offsetof(struct mf_finding, level_name) },
-	{ .key = "code", .type = MF_COL_STR, .at = offsetof(struct mf_finding, code) },
 };
+
+static const char *
+name_of_side(const char *side)
+{
+	static const char *const names[][2] = { { "profile", "the profile in the policy file" },
+		{ "broker", "the broker and its configuration" },
+		{ "publication", "what is published at the issuer's URL" },
+		{ "provider", "the provider: its trust policy, its roles" },
+		{ "network", "the way to the provider" }, { "clock", "the clocks" } };
+	for (size_t i = 0; i < MF_COUNT(names); i++)
+		if (strcmp(side, names[i][0]) == 0)
+			return names[i][1];
+	return "the broker";
+}
 
 static enum mf_status
 render(const struct mf_cli *c, const struct mf_findings *f, struct mf_buf *to, struct mf_err *err)
@@ -200,8 +234,10 @@ render(const struct mf_cli *c, const struct mf_findings *f, struct mf_buf *to, s
 		for (size_t i = 0; i < f->n; i++) {
 			mf_jw_object_begin(&w);
 			mf_show_object(&w, MF_COLS(cols), &f->v[i]);
+			mf_jw_kstr(&w, "code", f->v[i].code);
 			mf_jw_kstr(&w, "cause", f->v[i].cause);
 			mf_jw_kstr(&w, "cure", f->v[i].cure);
+			mf_jw_kstr(&w, "side", f->v[i].side);
 			mf_jw_object_end(&w);
 		}
 		return mf_show_json_end(&w, err);
@@ -210,8 +246,12 @@ render(const struct mf_cli *c, const struct mf_findings *f, struct mf_buf *to, s
 		const struct mf_finding *x = &f->v[i];
 		mf_buf_putf(to, "%-5s %-18s ", x->level_name, x->code);
 		mf_show_clean(to, mf_slice_str(x->cause));
-		if (x->cure[0] != '\0')
-			mf_buf_putf(to, "\n%-24s cure: %s", "", x->cure);
+		if (x->side[0] != '\0')
+			mf_buf_putf(to, "\n%-24s where: %s", "", name_of_side(x->side));
+		if (x->cure[0] != '\0') {
+			mf_buf_putf(to, "\n%-24s cure: ", "");
+			mf_show_clean(to, mf_slice_str(x->cure));
+		}
 		mf_buf_put_u8(to, '\n');
 	}
 	return mf_buf_check(to, err);
@@ -220,15 +260,30 @@ render(const struct mf_cli *c, const struct mf_findings *f, struct mf_buf *to, s
 int
 mf_cli_doctor(struct mf_cli *c)
 {
-	struct mf_findings f = { .n = 0 };
+	const char *profile = mf_cli_get(c, "profile");
 	struct mf_err err = { 0 };
 	MF_AUTO_IN(mf_buf_fini) struct mf_buf b;
 	mf_buf_init(&b, MF_SHOW_MAX);
-	mf_doctor_kernel(&f);
-	mf_doctor_cgroup(&f);
-	mf_doctor_daemons(c, &f);
-	if (render(c, &f, &b, &err) != MF_OK)
+	if (profile == NULL && (mf_cli_has(c, "grant") || mf_cli_has(c, "no-token")))
+		return mf_cli_usage(c, "--grant and --no-token go with --profile");
+	struct mf_findings *f = calloc(1, sizeof(*f));
+	if (f == NULL) {
+		(void)MF_FAIL(&err, MF_E_NOMEM, "out of memory");
+		return mf_cli_fail(c, &err);
+	}
+	if (profile == NULL) {
+		mf_doctor_kernel(f);
+		mf_doctor_cgroup(f);
+		mf_doctor_daemons(c, f);
+	} else {
+		mf_doctor_cloud(c, profile, f);
+		mf_doctor_job(c, profile, f);
+	}
+	enum mf_status s = render(c, f, &b, &err);
+	enum mf_level worst = f->worst;
+	free(f);
+	if (s != MF_OK)
 		return mf_cli_fail(c, &err);
 	mf_cli_write(c, mf_buf_slice(&b));
-	return f.worst == MF_LEVEL_FAIL ? MF_EXIT_FAILED : MF_EXIT_OK;
+	return worst == MF_LEVEL_FAIL ? MF_EXIT_FAILED : MF_EXIT_OK;
 }

@@ -139,6 +139,14 @@ static const struct mf_cli_opt key_activate_opts[] = {
 	{ "reason", 'r', "R", "why: stands in the record" },
 	{ 0 },
 };
+static const struct mf_cli_opt doctor_opts[] = {
+	{ "profile", 'p', "P",
+	    "instead: walk the way of this profile's cloud tokens, with a test token of each grant that "
+	    "nobody gets" },
+	{ "grant", 'g', "G", "with --profile: of this grant only" },
+	{ "no-token", 0, NULL, "with --profile: ask no cloud, and record nothing" },
+	{ 0 },
+};
 static const struct mf_cli_opt dev_opts[] = {
 	{ "state", 0, "DIR",
 	    "keep everything in DIR, and use what is there; default: a directory that is removed" },
@@ -302,8 +310,11 @@ const struct mf_cli_verb mf_cli_verbs[] = {
 	    NULL, 0, -1, MF_CLI_RAW, mf_cli_audit },
 
 	{ MF_CLI_MACHINE, NULL, "doctor", "", "check this machine; each finding with its cure",
-	    "Exit code 1 when something fails; warnings do not count.", NULL, 0, 0,
-	    MF_CLI_AGENT | MF_CLI_JSON, mf_cli_doctor },
+	    "Exit code 1 when something fails; warnings do not count. With --profile each finding names the "
+	    "side "
+	    "that is wrong.\n"
+	    "A plain user sees the agent's side only; the broker's side needs the admin socket or --broker.",
+	    doctor_opts, 0, 0, MF_CLI_AGENT | MF_CLI_ADMIN | MF_CLI_JSON, mf_cli_doctor },
 	{ MF_CLI_MACHINE, NULL, "completion", "bash|zsh", "a script that completes commands, options and ids",
 	    "eval \"$(mayfly completion bash)\" in ~/.bashrc; ids of jobs and nodes come from the broker.",
 	    NULL, 1, 1, 0, mf_cli_completion },

@@ -24,6 +24,8 @@ const struct mf_admin_rule mf_admin_rpcs[] = {
 	{ "ListKeys", MF_ADMIN_VIEWER, false },
 	{ "ListNodes", MF_ADMIN_VIEWER, false },
 	{ "PrepareKey", MF_ADMIN_ADMIN, true },
+	/* What it asks for is given to nobody. */
+	{ "ProbeCloud", MF_ADMIN_OPERATOR, false },
 	{ "ReadmitNode", MF_ADMIN_OPERATOR, true },
 	{ "ReloadPolicy", MF_ADMIN_ADMIN, true },
 	{ "Revoke", MF_ADMIN_REVOKER, false },
@@ -51,6 +53,7 @@ const struct mf_admin_rule mf_admin_acts[] = {
 	{ "list_freezes", MF_ADMIN_VIEWER, false },
 	{ "list_keys", MF_ADMIN_VIEWER, false },
 	{ "prepare_key", MF_ADMIN_ADMIN, true },
+	{ "probe_cloud", MF_ADMIN_OPERATOR, false },
 	{ "readmit_node", MF_ADMIN_OPERATOR, true },
 	{ "reload_policy", MF_ADMIN_ADMIN, true },
 	{ "revoke_key", MF_ADMIN_ADMIN, false },

@@ -211,6 +211,8 @@ static const struct {
 	[MF_REC_RUN_KEPT] = { "run.kept", ENVELOPE | S(JOB_RUN) | S(JOB_ID) | S(JOB_PROFILE), 0, false },
 	[MF_REC_CLOUD_INTENT] = { "cloud.intent", ENVELOPE | CLOUD, N(EPOCH) | N(EXP) | N(CLOUD_GENERATION),
 	    false },
+	[MF_REC_CLOUD_PROBE] = { "cloud.probe", ENVELOPE | CLOUD | S(ACTOR_KIND) | S(JOB_PROFILE), N(EXP),
+	    false },
 	[MF_REC_CLOUD_ISSUED] = { "cloud.issued", ENVELOPE | S(LEASE) | S(SERIAL) | S(SHA256),
 	    N(EXP) | N(CLOUD_EFFECTIVE), false },
 	/* Removals: what was thought to be live is not, or is to be taken back. */

@@ -59,6 +59,7 @@ enum mf_record_type {
 	MF_REC_FREEZE_LIFTED,
 	MF_REC_LOG_RESTORED, /* the first record of a new log that continues a copy of another one */
 	MF_REC_CLOUD_INTENT, /* a cloud token is about to be asked for: closed by one of the next three */
+	MF_REC_CLOUD_PROBE,  /* the intent of a test token that nobody gets: closed by one of the last two */
 	MF_REC_CLOUD_ISSUED,
 	MF_REC_CLOUD_FAILED,	 /* the provider refused: there is none */
 	MF_REC_CLOUD_RECONCILED, /* there is or may be one, and nobody gets it: to be taken back */

@@ -470,6 +470,7 @@ static enum mf_status (*const apply[MF_RECORD_TYPES])(const struct step *) = {
 	[MF_REC_FREEZE_LIFTED] = freeze_changed,
 	[MF_REC_LOG_RESTORED] = log_restored,
 	[MF_REC_CLOUD_INTENT] = mf_state_apply_cloud,
+	[MF_REC_CLOUD_PROBE] = mf_state_apply_cloud,
 	[MF_REC_CLOUD_ISSUED] = mf_state_apply_cloud,
 	[MF_REC_CLOUD_FAILED] = mf_state_apply_cloud,
 	[MF_REC_CLOUD_RECONCILED] = mf_state_apply_cloud,

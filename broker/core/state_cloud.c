@@ -215,6 +215,21 @@ intent(const struct step *a)
 	return add(a, l, &c);
 }
 
+/* A test token: of no lease, and over from the beginning, for nobody gets it. */
+static enum mf_status
+probe(const struct step *a)
+{
+	struct mf_cloud_cred *c;
+	if (find(a) != NULL)
+		return broken(a, "the credential exists");
+	if (find_lease(a) != NULL)
+		return broken(a, "a test token belongs to no lease");
+	forget_some(a->st);
+	MF_TRY(add(a, NULL, &c));
+	c->ended_us = a->r->ts_us;
+	return MF_OK;
+}
+
 static enum mf_status
 issued(const struct step *a)
 {
@@ -309,6 +324,8 @@ mf_state_apply_cloud(const struct step *a)
 	switch (a->r->type) {
 	case MF_REC_CLOUD_INTENT:
 		return intent(a);
+	case MF_REC_CLOUD_PROBE:
+		return probe(a);
 	case MF_REC_CLOUD_ISSUED:
 		return issued(a);
 	case MF_REC_CLOUD_FAILED:

@@ -48,6 +48,7 @@ struct mf_courier {
 	struct mf_targets *targets;
 	struct way_out *lanes;	/* one for each target, in their order */
 	struct way_out fetches; /* to the issuer */
+	struct way_out asked;	/* to issuers, for persons: never shut */
 	struct mf_seqpacket *pkt;
 	struct mf_list waiting, running;
 	size_t tasks;
@@ -149,6 +150,10 @@ leave_lane(struct task *t, uint64_t now_ms)
 	if (!t->began)
 		return;
 	t->began = false;
+	if (t->out == &t->c->asked) {
+		mf_lane_drop(&t->out->lane, false);
+		return;
+	}
 	if (!mf_lane_end(&t->out->lane, now_ms, t->kind == REVOKE, r, t->retry_after_ms))
 		return;
 	MF_LOG(t->failed ? MF_LOG_WARN : MF_LOG_INFO,
@@ -328,7 +333,7 @@ read_request(struct task *t, uint16_t type)
 		return p->timeout_ms;
 	default:
 		t->kind = FETCH;
-		t->out = &t->c->fetches;
+		t->out = f->once ? &t->c->asked : &t->c->fetches;
 		t->way = (struct mf_http_way) { .ca_pem = f->ca_pem, .loopback = f->loopback };
 		return f->timeout_ms;
 	}

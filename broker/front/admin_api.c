@@ -24,6 +24,7 @@ struct act {
 	Mayfly__Roles__V1__AdminReply__WhatCase want; /* of mf_admin_act */
 	const ProtobufCMessage *(*pick)(const Mayfly__Roles__V1__AdminReply *r, uint64_t *ret_index);
 	mf_admin_finish *finish; /* NULL: ${pick} */
+	uint32_t patience_ms;	 /* 0: as configured */
 	char id[MF_RM_ID_MAX];	 /* what it is about, in full */
 	char page[32];
 	/* The second step. */
@@ -154,7 +155,8 @@ patience(const struct act *t)
 {
 	uint64_t now = mf_loop_now(t->api->loop).mono_ms, at = mf_grpc_call_deadline(t->call);
 	uint64_t left = at <= now ? 0 : at - now;
-	return left < t->api->conf.call_ms ? (uint32_t)left : t->api->conf.call_ms;
+	uint32_t most = t->patience_ms == 0 ? t->api->conf.call_ms : t->patience_ms;
+	return left < most ? (uint32_t)left : most;
 }
 
 static void
@@ -214,7 +216,7 @@ act_done(struct act *t, const Mayfly__Roles__V1__AdminReply *r)
 
 static void
 begin(struct mf_grpc_call *c, const struct mf_admin_act *how, const char *match, void *ctx,
-    mf_admin_finish *finish)
+    mf_admin_finish *finish, uint32_t patience_ms)
 {
 	struct mf_admin_api *a = mf_grpc_call_ctx(c);
 	struct mf_err err = { 0 };
@@ -227,6 +229,7 @@ begin(struct mf_grpc_call *c, const struct mf_admin_act *how, const char *match,
 	t->want = how->want;
 	t->pick = how->pick;
 	t->finish = finish;
+	t->patience_ms = patience_ms;
 	enum mf_status s = how->match == NULL ? MF_OK : mf_feed_readable(a->conf.feed, &err);
 	if (s == MF_OK && how->match != NULL)
 		s = how->match(a->conf.rm, match, t->id, &err);
@@ -242,13 +245,20 @@ begin(struct mf_grpc_call *c, const struct mf_admin_act *how, const char *match,
 void
 mf_admin_act(struct mf_grpc_call *c, const struct mf_admin_act *how, const char *match, void *ctx)
 {
-	begin(c, how, match, ctx, NULL);
+	begin(c, how, match, ctx, NULL, 0);
+}
+
+void
+mf_admin_act_for(struct mf_grpc_call *c, const struct mf_admin_act *how, const char *match, void *ctx,
+    uint32_t patience_ms)
+{
+	begin(c, how, match, ctx, NULL, patience_ms);
 }
 
 void
 mf_admin_ask(struct mf_grpc_call *c, const struct mf_admin_act *how, void *ctx, mf_admin_finish *finish)
 {
-	begin(c, how, "", ctx, finish);
+	begin(c, how, "", ctx, finish, 0);
 }
 
 /* ---- removals ---- */
@@ -524,6 +534,7 @@ ACT(extend_job, mf_admin_extend_job);
 ACT(unfreeze, mf_admin_unfreeze);
 ACT(list_freezes, mf_admin_list_freezes);
 ACT(get_credential, mf_admin_get_credential);
+ACT(probe_cloud, mf_admin_probe_cloud);
 
 #define METHOD(name, q, r, fn)                                                                             \
 	{                                                                                                  \
@@ -551,6 +562,7 @@ static const struct mf_grpc_method methods[] = {
 	METHOD("Unfreeze", unfreeze_request, unfreeze_response, unfreeze),
 	METHOD("GetCredential", get_credential_request, credential_detail, get_credential),
 	METHOD("ListFreezes", list_freezes_request, list_freezes_response, list_freezes),
+	METHOD("ProbeCloud", probe_cloud_request, cloud_probe, probe_cloud),
 };
 
 /* ---- life ---- */

@@ -76,9 +76,14 @@ void mf_admin_act(struct mf_grpc_call *c, const struct mf_admin_act *how, const 
 typedef void
 mf_admin_finish(struct mf_admin_api *a, struct mf_grpc_call *c, const Mayfly__Roles__V1__AdminReply *r);
 void mf_admin_ask(struct mf_grpc_call *c, const struct mf_admin_act *how, void *ctx, mf_admin_finish *finish);
+/* The same, when the notary has so long for its answer. */
+void mf_admin_act_for(struct mf_grpc_call *c, const struct mf_admin_act *how, const char *match, void *ctx,
+    uint32_t patience_ms);
 
 /* admin_clock.c */
 void mf_admin_confirm_clock(struct mf_grpc_call *c, const ProtobufCMessage *msg);
+/* admin_cloud.c */
+void mf_admin_probe_cloud(struct mf_grpc_call *c, const ProtobufCMessage *msg);
 /* admin_jobs.c */
 void mf_admin_extend_job(struct mf_grpc_call *c, const ProtobufCMessage *msg);
 

@@ -135,6 +135,8 @@ on_status(void *ctx, const Mayfly__Roles__V1__NotaryStatus *s)
 	f->notary.known = true;
 	f->notary.issuing = s->issuing;
 	(void)snprintf(f->notary.reason, sizeof(f->notary.reason), "%s", s->reason);
+	(void)snprintf(f->notary.issuer, sizeof(f->notary.issuer), "%s", s->issuer);
+	(void)snprintf(f->notary.issuer_why, sizeof(f->notary.issuer_why), "%s", s->issuer_why);
 	f->notary.log_size = s->log_size;
 	f->notary.batches = s->batches;
 	f->notary.signatures = s->signatures;

@@ -23,6 +23,7 @@ struct mf_broker_front {
 	struct {
 		bool known, issuing;
 		char reason[256];
+		char issuer[16], issuer_why[MF_ERR_MSG_MAX]; /* the public OIDC issuer; "": nobody looks */
 		uint64_t log_size, batches, signatures, issued, refused;
 		uint32_t sessions, leases_open;
 		uint64_t cloud_unknown;

@@ -21,6 +21,18 @@ mf_broker_front_not_ready(const struct mf_broker_front *f)
 	return NULL;
 }
 
+static bool
+issuer_is(const struct mf_broker_front *f, const char *sight)
+{
+	return f->notary.known && strcmp(f->notary.issuer, sight) == 0;
+}
+
+static bool
+issuer_is_bad(const struct mf_broker_front *f)
+{
+	return issuer_is(f, "foreign") || issuer_is(f, "stale") || issuer_is(f, "away");
+}
+
 /* ---- metrics ---- */
 
 struct metric {
@@ -92,6 +104,14 @@ put_notary(const struct mf_broker_front *f, struct mf_buf *to)
 		{ "mayfly_notary_link_queued_bytes", "Bytes that wait for the notary.",
 		    mf_notary_link_queued(f->link), true },
 		{ "mayfly_notary_issuing", "1: the notary issues.", f->notary.issuing, true },
+		{ "mayfly_issuer_bad",
+		    "1: the public OIDC issuer cannot be read, is out of date, or shows a foreign key: "
+		    "/readyz says "
+		    "which.",
+		    issuer_is_bad(f), true },
+		{ "mayfly_issuer_foreign",
+		    "1: the public OIDC issuer shows a key that is not ours: no cloud token is asked for.",
+		    issuer_is(f, "foreign"), true },
 		{ "mayfly_notary_sessions", "Inner sessions.", f->notary.sessions, true },
 		{ "mayfly_leases_open", "Open leases.", f->notary.leases_open, true },
 		{ "mayfly_log_size", "Durable records of the log.", size, true },
@@ -148,11 +168,20 @@ fill_healthz(void *ctx, struct mf_buf *body)
 	return 200;
 }
 
+/* Identities are issued all the same: what is not, without the public issuer, is cloud tokens. */
+static void
+put_issuer(const struct mf_broker_front *f, struct mf_buf *body)
+{
+	if (issuer_is_bad(f))
+		mf_buf_putf(body, "issuer: %s: %s\n", f->notary.issuer, f->notary.issuer_why);
+}
+
 static int
 fill_readyz(void *ctx, struct mf_buf *body)
 {
 	const char *why = mf_broker_front_not_ready(ctx);
 	mf_buf_putf(body, "%s\n", why == NULL ? "ready" : why);
+	put_issuer(ctx, body);
 	return why == NULL ? 200 : 503;
 }
 

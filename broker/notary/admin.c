@@ -378,6 +378,8 @@ get_status(struct mf_engine *e, struct mf_now now, uint64_t call_id)
 	s.cloud_unknown = st.cloud_unknown;
 	s.cloud_pending = st.cloud_pending;
 	s.cloud_late = st.cloud_late;
+	s.issuer = (char *)(uintptr_t)st.issuer; /* packing reads only */
+	s.issuer_why = (char *)(uintptr_t)st.issuer_why;
 	reply.call_id = call_id;
 	reply.what_case = MAYFLY__ROLES__V1__ADMIN_REPLY__WHAT_STATUS;
 	reply.status = &s;
@@ -443,6 +445,9 @@ mf_engine_admin_checked(struct mf_engine *e, struct mf_now now, const Mayfly__Ro
 		break;
 	case MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_EXPLAIN_JOB:
 		mf_engine_explain_job(e, now, call);
+		break;
+	case MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_PROBE_CLOUD:
+		mf_engine_probe(e, now, call);
 		break;
 	case MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_GET_STATUS:
 		get_status(e, now, call->call_id);

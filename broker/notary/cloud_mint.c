@@ -140,6 +140,7 @@ mf_engine_cloud_fini(struct mf_engine *e)
 	struct cloud_work *w, *next;
 	HASH_ITER(hh, e->cloud.works, w, next)
 	mf_cloud_drop(e, w);
+	mf_engine_probe_fini(e);
 	mf_engine_revoke_fini(e);
 	if (e->cloud.conf != NULL)
 		mayfly__roles__v1__cloud_conf__free_unpacked(e->cloud.conf, NULL);
@@ -541,7 +542,8 @@ void
 mf_engine_assertion_signed(
     struct mf_engine *e, struct mf_now now, uint64_t ticket, struct mf_slice token, struct mf_slice client)
 {
-	if (mf_engine_revoke_asserted(e, now, ticket, token, client))
+	if (mf_engine_revoke_asserted(e, now, ticket, token, client) ||
+	    mf_engine_probe_asserted(e, now, ticket, token, client))
 		return;
 	struct cloud_work *w = mf_cloud_work(e, ticket);
 	if (w == NULL || w->phase != CLOUD_SIGNING || !go_on(e, now, w))

@@ -56,19 +56,19 @@ least(int64_t a, int64_t b)
  * min(the grant's ttl, what a rule obliges, the lease's deadline). What the provider cannot give as short as that ends by the scope
  * itself, or by a revocation of that one token, or is allowed to hang over.
  */
-static enum cloud_no
-set_lifetime(int64_t now_s, const struct mf_lease *l, struct cloud_plan *p, char why[MF_POLICY_REASON_MAX])
+enum cloud_no
+mf_cloud_lifetime(int64_t now_s, int64_t deadline, struct cloud_plan *p, char why[MF_POLICY_REASON_MAX])
 {
 	const struct mf_backend_caps *caps = &p->backend->caps;
 	const struct mf_policy_cloud *g = p->grant;
-	int64_t life = least((int64_t)(g->ttl_ms / 1000), l->deadline - now_s);
+	int64_t life = least((int64_t)(g->ttl_ms / 1000), deadline - now_s);
 	if (p->d.must.max_ttl_ms != 0)
 		life = least(life, (int64_t)(p->d.must.max_ttl_ms / 1000));
 	if (life <= 0)
 		return no(why, CLOUD_DENIED, "the job's deadline is now");
 	bool expire = g->on_end == MF_ON_END_EXPIRE;
 	int64_t surely =
-	    least(life, l->deadline - now_s - SLACK_S); /* over by the deadline, however slow it is made */
+	    least(life, deadline - now_s - SLACK_S); /* over by the deadline, however slow it is made */
 	bool exact = caps->ttl_settable && surely >= (int64_t)caps->ttl_min_s;
 	if (caps->bomb && (!exact || expire))
 		p->not_after = now_s + (expire ? least(life, (int64_t)(g->max_residual_ms / 1000)) : life);
@@ -177,7 +177,7 @@ mf_cloud_plan(struct mf_engine *e, struct mf_now now, const struct mf_lease *l, 
 		return CLOUD_DENIED;
 	enum cloud_no n = find_target(e, ret_p, ret_why);
 	if (n == CLOUD_YES)
-		n = set_lifetime(now.wall_us / 1000000, l, ret_p, ret_why);
+		n = mf_cloud_lifetime(now.wall_us / 1000000, l->deadline, ret_p, ret_why);
 	if (n != CLOUD_YES)
 		return n;
 	enum mf_status s = render(e, l, ret_p, &err);

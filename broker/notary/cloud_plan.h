@@ -28,10 +28,18 @@ enum cloud_no {
  */
 enum cloud_no mf_cloud_plan(struct mf_engine *e, struct mf_now now, const struct mf_lease *l,
     const char *grant, struct cloud_plan *ret_p, char ret_why[MF_POLICY_REASON_MAX]);
+/*
+ * The lifetimes of a token of ${p}'s grant, target and backend for a job until ${deadline}: sets ttl_s, not_after, exp and
+ * may_outlive.
+ */
+enum cloud_no
+mf_cloud_lifetime(int64_t now_s, int64_t deadline, struct cloud_plan *p, char ret_why[MF_POLICY_REASON_MAX]);
 void mf_cloud_plan_fini(struct cloud_plan *p);
 const Mayfly__Roles__V1__CloudTarget *mf_cloud_target(const struct mf_engine *e, const char *name);
 /* What signs assertions for ${t}. */
 const char *mf_cloud_key_use(const Mayfly__Roles__V1__CloudTarget *t);
+/* The subject of the broker's own assertions when it takes tokens back. */
+#define MF_CLOUD_REVOKER "spiffe://%s/broker/revoker"
 /* The value of mayfly-lease: instance and epoch. */
 #define MF_CLOUD_LEASE_TAG (MF_STATE_ID_MAX + 12)
 #endif

@@ -169,6 +169,8 @@ mf_cloud_reconcile(struct mf_engine *e, struct mf_now now, const struct mf_cloud
 		mf_record_set_num(&r, MF_RN_CLOUD_HANDLE, 1);
 	else if (res != NULL && res->minted && res->handle.len > 0)
 		mf_cloud_spare(e, cred, mf_slice(res->handle.data, res->handle.len));
+	if (c->effective < c->exp) /* its scope ends by itself, which the intent said */
+		mf_record_set_num(&r, MF_RN_CLOUD_EFFECTIVE, c->effective);
 	if (res != NULL && res->minted) {
 		Mayfly__Roles__V1__CloudToken *t =
 		    unpack(res, res->token.len > 0 && strcmp(c->backend, "oauth") == 0 ? "bearer" : "aws");
@@ -409,6 +411,8 @@ mf_engine_handle_kept(struct mf_engine *e, struct mf_now now, const char *cred, 
 void
 mf_engine_minted(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__MintResult *res)
 {
+	if (mf_engine_probe_minted(e, now, res))
+		return;
 	struct cloud_work *w = mf_cloud_work(e, res->mint_id);
 	if (w == NULL || w->phase != CLOUD_SENT) {
 		/* Twice, too late, or never asked for. */
@@ -451,6 +455,7 @@ mf_engine_courier_gone(struct mf_engine *e, struct mf_now now)
 	if (w->phase == CLOUD_SENT)
 		lost(e, now, w, "the broker's courier died while the cloud was asked: try again");
 	mf_engine_revoke_courier_gone(e, now);
+	mf_engine_probe_courier_gone(e, now);
 }
 
 void

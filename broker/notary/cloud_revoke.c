@@ -10,7 +10,6 @@
 #include "broker/core/revocations.h"
 #include "broker/notary/cloud_alarm.h"
 #include "broker/notary/cloud_back.h"
-#include "codec/assertion.h"
 
 #define DENIES_MAX 300u	  /* of one request, which is one role message */
 #define COVERED_MAX 4096u /* completed by one answer; what is left is due again */
@@ -29,7 +28,9 @@ struct errand {
 	uint32_t wait_ms; /* after the next failure */
 	char (*covered)[MF_STATE_ID_MAX];
 	size_t covered_n;
-	bool cut; /* the request under way does not name all that should be denied */
+	bool cut;	    /* the request under way does not name all that should be denied */
+	uint64_t failed_ms; /* when it failed last; 0: never */
+	char why[512];
 };
 _Static_assert(
     DENIES_MAX *(MF_DENY_VALUE + 32u) + 4096u <= MF_LIM_IPC_MESSAGE, "a request is one role message");
@@ -183,6 +184,20 @@ retry(struct mf_engine *e, struct mf_now now, struct errand *x, uint32_t after_m
 	x->wait_ms = x->wait_ms * 2 > CLOUD_BACK_RETRY_MAX_MS ? CLOUD_BACK_RETRY_MAX_MS : x->wait_ms * 2;
 	(void)snprintf(text, sizeof(text), "%s: taking back is tried again: %.500s", x->target, why);
 	e->ops->event(e->ctx, "cloud.revoke_retry", text);
+	x->failed_ms = now.mono_ms;
+	(void)snprintf(x->why, sizeof(x->why), "%s", why);
+}
+
+const char *
+mf_engine_revoke_trouble(const struct mf_engine *e, const char *target, const char *role, uint64_t since_ms)
+{
+	MF_LIST_EACH(p, &e->cloud.errands)
+	{
+		const struct errand *x = MF_LIST_ITEM(p, struct errand, at);
+		if (strcmp(x->target, target) == 0 && strcmp(x->role, role) == 0)
+			return x->failed_ms != 0 && x->failed_ms >= since_ms ? x->why : NULL;
+	}
+	return NULL;
 }
 
 /* What the next request is about. */
@@ -208,34 +223,8 @@ new_assertion(struct mf_engine *e, struct mf_now now, uint64_t ticket,
     const Mayfly__Roles__V1__CloudTarget *t, const struct mf_token_backend *b)
 {
 	char sub[MF_LIM_TRUST_DOMAIN + 32];
-	struct mf_assertion_request *a = calloc(1, sizeof(*a));
-	uint8_t random[10];
-	if (a == NULL)
-		return NULL;
-	(void)snprintf(sub, sizeof(sub), "spiffe://%s/broker/revoker", e->trust_domain);
-	a->ticket = ticket;
-	a->iat = now.wall_us / 1000000 - MF_ASSERTION_MAX_S / 2;
-	a->exp = a->iat + MF_ASSERTION_MAX_S;
-	e->conf.rand.fill(e->conf.rand.ctx, random, sizeof(random));
-	mf_uuid7(now.wall_us, random, a->jti);
-	a->iss = strdup(t->issuer[0] != '\0' ? t->issuer : e->cloud.conf->issuer);
-	a->aud = strdup(t->audience[0] != '\0'	   ? t->audience
-			: b->caps.audience == NULL ? ""
-						   : b->caps.audience);
-	a->sub = strdup(sub);
-	a->source_identity = strdup(""); /* the role need not let it be set */
-	bool ok = a->iss != NULL && a->aud != NULL && a->sub != NULL && a->source_identity != NULL;
-	if (ok && strcmp(t->client_auth, "private_key_jwt") == 0) {
-		e->conf.rand.fill(e->conf.rand.ctx, random, sizeof(random));
-		mf_uuid7(now.wall_us, random, a->client_jti);
-		a->client_id = strdup(t->client_id);
-		a->client_aud = strdup(t->endpoint);
-		ok = a->client_id != NULL && a->client_aud != NULL;
-	}
-	if (ok)
-		return a;
-	mf_assertion_request_free(a);
-	return NULL;
+	(void)snprintf(sub, sizeof(sub), MF_CLOUD_REVOKER, e->trust_domain);
+	return mf_cloud_assertion(e, now, ticket, t, b, sub);
 }
 
 static void
@@ -464,6 +453,8 @@ mf_cloud_unasked(struct mf_engine *e)
 void
 mf_engine_revoked(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__CloudRevokeResult *res)
 {
+	if (mf_engine_probe_revoked(e, now, res))
+		return;
 	struct errand *x = by_id(e, res->revoke_id, ERRAND_ASKED);
 	if (res->revoke_id >= CLOUD_SINGLE_TICKETS) {
 		if (!mf_cloud_single_revoked(e, now, res))

@@ -151,7 +151,8 @@ mf_courier_link_on_fetched(struct mf_courier_link *l,
 }
 
 bool
-mf_courier_link_fetch(struct mf_courier_link *l, uint64_t fetch_id, const char *issuer)
+mf_courier_link_fetch(
+    struct mf_courier_link *l, uint64_t fetch_id, const char *issuer, bool loopback, bool once)
 {
 	Mayfly__Roles__V1__CloudFetchRequest m = MAYFLY__ROLES__V1__CLOUD_FETCH_REQUEST__INIT;
 	MF_AUTO_IN(mf_buf_fini) struct mf_buf b;
@@ -161,7 +162,8 @@ mf_courier_link_fetch(struct mf_courier_link *l, uint64_t fetch_id, const char *
 	m.fetch_id = fetch_id;
 	m.issuer = (char *)(uintptr_t)issuer; /* packing reads only */
 	m.timeout_ms = FETCH_MS;
-	m.loopback = strncmp(issuer, "http://", 7) == 0;
+	m.loopback = loopback;
+	m.once = once;
 	return mf_role_encode(&mf_link_courier, MF_LINK_INNER, MF_MSG_CLOUD_FETCH_REQUEST, &m.base, false, &b,
 		   NULL) == MF_OK &&
 	       mf_seqpacket_send(l->pkt, MF_MSG_CLOUD_FETCH_REQUEST, mf_buf_slice(&b), -1, NULL) == MF_OK;

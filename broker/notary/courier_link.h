@@ -27,8 +27,12 @@ uint64_t mf_courier_link_unasked(const struct mf_courier_link *l);
 void mf_courier_link_read(struct mf_courier_link *l);
 /* Sends what still waits. */
 void mf_courier_link_write(struct mf_courier_link *l);
-/* Have the documents of ${issuer} read as a provider would. False: there is no courier, or it is busy. */
-bool mf_courier_link_fetch(struct mf_courier_link *l, uint64_t fetch_id, const char *issuer);
+/*
+ * Have the documents of ${issuer} read as a provider would, also from this machine when ${loopback}; ${once}: for a person, whatever
+ * became of earlier ones. False: there is no courier, or it is busy.
+ */
+bool mf_courier_link_fetch(
+    struct mf_courier_link *l, uint64_t fetch_id, const char *issuer, bool loopback, bool once);
 /* Who hears of what it read; NULL: nobody waits for it. */
 void mf_courier_link_on_fetched(struct mf_courier_link *l,
     void (*fetched)(void *ctx, const Mayfly__Roles__V1__CloudFetchResult *r), void *ctx);

@@ -35,6 +35,7 @@ mf_engine_new(const struct mf_engine_conf *conf, const struct mf_engine_ops *ops
 	mf_list_init(&e->releases);
 	mf_list_init(&e->cloud.errands);
 	mf_list_init(&e->cloud.mouths);
+	mf_list_init(&e->cloud.probes);
 	mf_list_init(&e->proving);
 	e->trust_domain = strdup(conf->trust_domain);
 	e->broker_id = strdup(conf->broker_id);
@@ -392,6 +393,7 @@ mf_engine_tick(struct mf_engine *e, struct mf_now now)
 	mf_engine_cloud_tick(e, now);
 	mf_engine_revoke_run(e, now);
 	mf_cloud_alarm_tick(e, now);
+	mf_engine_probe_tick(e, now);
 	mf_release_due(e, now);
 }
 
@@ -414,5 +416,7 @@ mf_engine_status(const struct mf_engine *e, struct mf_now now)
 	s.sessions = HASH_COUNT(e->sessions);
 	s.pending = e->works_n;
 	mf_cloud_alarm_status(e, &s);
+	s.issuer = mf_engine_issuer_state(e);
+	s.issuer_why = mf_engine_issuer_text(e);
 	return s;
 }

@@ -168,6 +168,8 @@ struct mf_engine_ops {
 	 * cannot be asked now. May be NULL.
 	 */
 	bool (*fetch_issuer)(void *ctx, uint64_t fetch_id);
+	/* Likewise those of any ${issuer}; ${loopback}: it may be on this machine. NULL: nobody can be asked. */
+	bool (*fetch_documents)(void *ctx, uint64_t fetch_id, const char *issuer, bool loopback);
 	/* The key ids (20 bytes each) that no certificate should be signed by: the front's own is to be renewed. */
 	void (*distrusted)(void *ctx, struct mf_slice ids);
 	/* Ask the supervisor to open the policy file anew; false: it cannot be asked. May be NULL. */
@@ -298,6 +300,8 @@ void mf_engine_issuer_fetched(
     struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__CloudFetchResult *r);
 /* "same", "stale", "foreign", "away", "unseen"; "": nobody looks. */
 const char *mf_engine_issuer_state(const struct mf_engine *e);
+/* What is wrong with it, and the cure; "": nothing. Lives until the next look. */
+const char *mf_engine_issuer_text(const struct mf_engine *e);
 /* The OIDC documents of this number, or of a later one, are on disk. */
 void mf_engine_oidc_written(struct mf_engine *e, uint64_t number);
 void mf_engine_key_made(struct mf_engine *e, struct mf_now now, const struct mf_key_made *made);
@@ -329,6 +333,7 @@ struct mf_engine_status {
 	const char *cloud_failing_name;	    /* one of them; the engine's; NULL: there is none */
 	uint64_t cloud_unknown;		    /* outcomes that nobody knew, since the start */
 	uint32_t cloud_pending, cloud_late; /* tokens that have ended and are not confirmed dead; for long */
+	const char *issuer, *issuer_why; /* mf_engine_issuer_state, mf_engine_issuer_text */
 };
 struct mf_engine_status mf_engine_status(const struct mf_engine *e, struct mf_now now);
 #endif

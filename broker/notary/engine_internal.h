@@ -143,6 +143,9 @@ struct cloud_room {
 	uint64_t looked_ms;
 	uint64_t unasked; /* results that nobody waited for */
 	struct cloud_alarms alarms;
+	struct mf_list probes; /* cloud_probe.c */
+	unsigned probes_n;
+	struct bucket probed;
 };
 
 struct jwt_work; /* a JWT that is being signed (mint.c) */
@@ -158,6 +161,7 @@ enum release_kind {
 	REL_FORGET,
 	REL_CLOUD,
 	REL_HANDLE, /* the credential named in ${lease} needs its handle no more */
+	REL_PROBE,
 	REL_OIDC
 };
 struct release {
@@ -539,6 +543,25 @@ bool mf_engine_revoke_asserted(
     struct mf_engine *e, struct mf_now now, uint64_t ticket, struct mf_slice token, struct mf_slice client);
 void mf_engine_revoke_courier_gone(struct mf_engine *e, struct mf_now now);
 void mf_engine_revoke_fini(struct mf_engine *e);
+/* Why the errand to ${target} and ${role} failed since ${since_ms}; NULL: it did not. Lives until it fails again. */
+const char *
+mf_engine_revoke_trouble(const struct mf_engine *e, const char *target, const char *role, uint64_t since_ms);
+/* cloud_assertion.c: of the broker itself for ${t}, about ${sub}; without key and tags. NULL: no memory. */
+struct mf_assertion_request *mf_cloud_assertion(struct mf_engine *e, struct mf_now now, uint64_t ticket,
+    const Mayfly__Roles__V1__CloudTarget *t, const struct mf_token_backend *b, const char *sub);
+/* cloud_probe.c: `mayfly doctor --profile`. False: that id is not one of its own. */
+void mf_engine_probe(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__AdminCall *call);
+bool
+mf_engine_probe_fetched(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__CloudFetchResult *r);
+void mf_engine_probe_go(struct mf_engine *e, struct mf_now now, uint64_t id); /* REL_PROBE */
+bool mf_engine_probe_asserted(
+    struct mf_engine *e, struct mf_now now, uint64_t ticket, struct mf_slice token, struct mf_slice client);
+bool mf_engine_probe_minted(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__MintResult *res);
+bool mf_engine_probe_revoked(
+    struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__CloudRevokeResult *res);
+void mf_engine_probe_courier_gone(struct mf_engine *e, struct mf_now now);
+void mf_engine_probe_tick(struct mf_engine *e, struct mf_now now);
+void mf_engine_probe_fini(struct mf_engine *e);
 /* Are there targets, and somebody to ask? */
 bool mf_engine_cloud_on(const struct mf_engine *e);
 /* What jobs of ${f} may ask for. The offers' texts are the policy's and the configuration's. */

@@ -447,6 +447,8 @@ mf_front_link_say_status(struct mf_front_link *l, const struct mf_engine_status 
 	(void)snprintf(reason, sizeof(reason), "%s", st->reason == NULL ? "" : st->reason);
 	m.issuing = st->issuing;
 	m.reason = reason;
+	m.issuer = (char *)(uintptr_t)st->issuer; /* packing reads only */
+	m.issuer_why = (char *)(uintptr_t)st->issuer_why;
 	m.log_size = log_size;
 	m.batches = batches;
 	m.signatures = st->issued + st->renewed;

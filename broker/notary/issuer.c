@@ -57,6 +57,8 @@ void
 mf_engine_issuer_fetched(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__CloudFetchResult *r)
 {
 	struct issuer_room *i = &e->issuer;
+	if (mf_engine_probe_fetched(e, now, r))
+		return;
 	if (i->asked_ms == 0 || r->fetch_id != i->fetch_id)
 		return; /* an answer that nobody waits for any more */
 	i->asked_ms = 0;
@@ -119,4 +121,10 @@ const char *
 mf_engine_issuer_state(const struct mf_engine *e)
 {
 	return watched(e) ? mf_issuer_sight_name(e->issuer.seen.sight) : "";
+}
+
+const char *
+mf_engine_issuer_text(const struct mf_engine *e)
+{
+	return watched(e) ? e->issuer.seen.why : "";
 }

@@ -95,7 +95,7 @@ op_removal_recorded(void *ctx, uint64_t size)
 
 static const char *const alarms[] = { "node.clone", "oidc.foreign", "cloud.unreachable",
 	"cloud.revoke_late", "cloud.still_active", "cloud.handle_lost" };
-static const char *const warnings[] = { "cloud.unknown", "cloud.revoke_retry" };
+static const char *const warnings[] = { "cloud.unknown", "cloud.revoke_retry", "oidc.stale", "oidc.away" };
 
 static bool
 is_one_of(const char *event, const char *const *list, size_t n)
@@ -160,7 +160,14 @@ static bool
 op_fetch_issuer(void *ctx, uint64_t fetch_id)
 {
 	struct mf_notary *n = ctx;
-	return mf_courier_link_fetch(n->courier, fetch_id, n->conf.oidc_issuer);
+	return mf_courier_link_fetch(n->courier, fetch_id, n->conf.oidc_issuer,
+	    strncmp(n->conf.oidc_issuer, "http://", 7) == 0, false);
+}
+
+static bool
+op_fetch_documents(void *ctx, uint64_t fetch_id, const char *issuer, bool loopback)
+{
+	return mf_courier_link_fetch(((struct mf_notary *)ctx)->courier, fetch_id, issuer, loopback, true);
 }
 
 static void
@@ -206,6 +213,7 @@ const struct mf_engine_ops mf_notary_engine_ops = {
 	.jwt_bundle = op_jwt_bundle,
 	.oidc = op_oidc,
 	.fetch_issuer = op_fetch_issuer,
+	.fetch_documents = op_fetch_documents,
 	.distrusted = op_distrusted,
 	.event = op_event,
 	.ask_policy = op_ask_policy,

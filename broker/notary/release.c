@@ -233,6 +233,9 @@ let_go(struct mf_engine *e, struct mf_now now, struct release *r)
 	case REL_CLOUD:
 		mf_engine_cloud_go(e, now, r->request_id);
 		break;
+	case REL_PROBE:
+		mf_engine_probe_go(e, now, r->request_id);
+		break;
 	}
 }
 

@@ -163,6 +163,7 @@ void mf_rig_free_spares(void);
 void mf_rig_first_keys(struct mf_engine_conf *c);
 void mf_rig_op_jwt_bundle(void *ctx, uint64_t number, struct mf_slice jwks);
 bool mf_rig_op_fetch_issuer(void *ctx, uint64_t fetch_id);
+bool mf_rig_op_fetch_documents(void *ctx, uint64_t fetch_id, const char *issuer, bool loopback);
 /* Engines that are made now look at this issuer; NULL: at none. */
 extern const char *mf_rig_watch_issuer;
 void mf_rig_op_oidc(void *ctx, const struct mf_oidc_set *set);
@@ -189,7 +190,7 @@ void mf_rig_op_distrusted(void *ctx, struct mf_slice ids);
 #define MF_RIG_KEY_OPS                                                                                      \
 	.make_key = mf_rig_op_make_key, .forget_key = mf_rig_op_forget_key, .publish = mf_rig_op_publish,   \
 	.jwt_bundle = mf_rig_op_jwt_bundle, .oidc = mf_rig_op_oidc, .fetch_issuer = mf_rig_op_fetch_issuer, \
-	.distrusted = mf_rig_op_distrusted
+	.fetch_documents = mf_rig_op_fetch_documents, .distrusted = mf_rig_op_distrusted
 
 #define RIG_FIRST_CA "0000000000000000000000000000000000000001"
 #define RIG_BOOT "11111111-1111-4111-8111-111111111111"

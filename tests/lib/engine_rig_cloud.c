@@ -189,6 +189,16 @@ struct rig *
 mf_rig_with_cloud(struct rig_cloud *c, struct rig_job *j)
 {
 	memset(c, 0, sizeof(*c));
+	mf_rig_cloud_backend(c);
+	struct rig *r = mf_rig_with_job(j);
+	r->cloud = c;
+	mf_rig_cloud_conf(r);
+	return r;
+}
+
+void
+mf_rig_cloud_backend(struct rig_cloud *c)
+{
 	c->backend = (struct mf_token_backend) { .name = "fake",
 		.caps = { .kind = "aws",
 		    .audience = "sts.example",
@@ -200,10 +210,6 @@ mf_rig_with_cloud(struct rig_cloud *c, struct rig_job *j)
 		    .tags = true,
 		    .levels = MF_REVOKE_STOPPED | MF_REVOKE_DENIED },
 		.render_scope = render };
-	struct rig *r = mf_rig_with_job(j);
-	r->cloud = c;
-	mf_rig_cloud_conf(r);
-	return r;
 }
 
 void

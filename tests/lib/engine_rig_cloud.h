@@ -22,6 +22,8 @@ struct rig_cloud {
 
 /* alice's job with the grants "data" (ends by denial), "short" (expires) and "other" at the target "lab". */
 struct rig *mf_rig_with_cloud(struct rig_cloud *c, struct rig_job *j);
+void mf_rig_cloud_backend(
+    struct rig_cloud *c); /* the backend that targets have, as it is without a test's wishes */
 void mf_rig_cloud_free(struct rig *r);
 void mf_rig_cloud_conf(struct rig *r); /* as after a crash */
 /* That policy, ${ttl} of "data", and ${who} may have it. */

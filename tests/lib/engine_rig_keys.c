@@ -79,6 +79,14 @@ mf_rig_op_fetch_issuer(void *ctx, uint64_t fetch_id)
 	return !r->no_courier;
 }
 
+bool
+mf_rig_op_fetch_documents(void *ctx, uint64_t fetch_id, const char *issuer, bool loopback)
+{
+	MF_UNUSED(issuer);
+	MF_UNUSED(loopback);
+	return mf_rig_op_fetch_issuer(ctx, fetch_id);
+}
+
 /* What is published is in the durable log, and answered like a disk would. */
 void
 mf_rig_op_oidc(void *ctx, const struct mf_oidc_set *set)

@@ -314,6 +314,20 @@ mf_fn_document(struct fw *w, uint64_t number, struct mf_slice der)
 }
 
 void
+mf_fn_issuer(struct fw *w, const char *sight, const char *why)
+{
+	Mayfly__Roles__V1__NotaryStatus m = MAYFLY__ROLES__V1__NOTARY_STATUS__INIT;
+	char is[16], text[256];
+	text_to(is, sizeof(is), sight);
+	text_to(text, sizeof(text), why);
+	m.issuing = true;
+	m.issuer = is;
+	m.issuer_why = text;
+	m.log_size = w->kit.n;
+	mf_fn_say(w, MF_MSG_NOTARY_STATUS, &m.base);
+}
+
+void
 mf_fn_status(struct fw *w, bool issuing, const char *reason)
 {
 	Mayfly__Roles__V1__NotaryStatus m = MAYFLY__ROLES__V1__NOTARY_STATUS__INIT;

@@ -129,6 +129,8 @@ void mf_fn_say(struct fw *w, uint16_t type, const ProtobufCMessage *msg);
 void mf_fn_raw(struct fw *w, uint16_t type, struct mf_slice payload);
 void mf_fn_document(struct fw *w, uint64_t number, struct mf_slice der);
 void mf_fn_status(struct fw *w, bool issuing, const char *reason);
+/* It issues, and that is how the public issuer was seen. */
+void mf_fn_issuer(struct fw *w, const char *sight, const char *why);
 void mf_fn_records(struct fw *w, size_t from, size_t to); /* of w->kit */
 void mf_fn_data(struct fw *w, uint64_t sid, bool handshake, const void *p, size_t n);
 void mf_fn_node(struct fw *w, uint64_t sid, const char *node); /* the session is that node's */

@@ -321,6 +321,7 @@ put(struct list *l, const char *tag, const char *value)
 	l->n++;
 }
 
+static bool looks; /* the next requests read only */
 struct revoked {
 	Mayfly__Roles__V1__CloudRevokeResult r;
 	struct mf_cloud_op *op;
@@ -356,6 +357,7 @@ revoke(struct iam *m, const struct list *deny, const struct list *undeny, int64_
 	}
 	req.older_than = older_than;
 	req.whole = whole;
+	req.look = looks;
 	struct mf_cloud_job job = { .target = &t, .revoke = &req, .now_s = BACKEND_NOW };
 	assert_int_equal(mf_backend_aws_sts.start(MF_CLOUD_REVOKE, &job, &out.op, NULL), MF_OK);
 	enum mf_cloud_step s = mf_backend_aws_sts.next(out.op, NULL, &http);
@@ -372,6 +374,28 @@ revoke(struct iam *m, const struct list *deny, const struct list *undeny, int64_
 	mayfly__roles__v1__cloud_revoke_result__init(&out.r);
 	mf_backend_aws_sts.revoke_result(out.op, &out.r);
 	return out;
+}
+
+/* Reading the list only: nothing is written, whatever the request names. */
+static void
+test_look(void **state)
+{
+	MF_UNUSED(state);
+	struct iam *m = calloc(1, sizeof(*m));
+	struct list *deny = calloc(1, sizeof(*deny));
+	assert_true(m != NULL && deny != NULL);
+	put(deny, "mayfly-job", "j-1");
+	looks = true;
+	struct revoked o = revoke(m, deny, NULL, 0, false);
+	assert_true(o.r.confirmed);
+	assert_int_equal(m->puts, 0);
+	mf_backend_aws_sts.free(o.op);
+	looks = false;
+	o = revoke(m, deny, NULL, 0, false);
+	assert_int_equal(m->puts, 1);
+	mf_backend_aws_sts.free(o.op);
+	free(m);
+	free(deny);
 }
 
 static void
@@ -593,6 +617,7 @@ main(void)
 		cmocka_unit_test(test_xml_caps),
 		cmocka_unit_test(test_ceph_session),
 		cmocka_unit_test(test_mint_form),
+		cmocka_unit_test(test_look),
 		cmocka_unit_test(test_deny),
 		cmocka_unit_test(test_sessions),
 		cmocka_unit_test(test_overflow),

@@ -521,6 +521,29 @@ test_fetch(void **state)
 	}
 }
 
+/* A person asks although the lane is shut, and that says nothing for others. */
+static void
+test_fetch_once(void **state)
+{
+	MF_UNUSED(state);
+	struct world *w = begin(1);
+	char nowhere[] = "http://127.0.0.1:1/td1";
+	Mayfly__Roles__V1__CloudFetchRequest f = MAYFLY__ROLES__V1__CLOUD_FETCH_REQUEST__INIT;
+	f.issuer = nowhere;
+	f.loopback = true;
+	for (f.fetch_id = 1; f.fetch_id <= 6; f.fetch_id++) {
+		say(w, MF_MSG_CLOUD_FETCH_REQUEST, &f.base);
+		until(w, (size_t)f.fetch_id);
+	}
+	assert_non_null(strstr(w->got[5].reason, "nothing was sent"));
+	f.fetch_id = 7;
+	f.once = true;
+	say(w, MF_MSG_CLOUD_FETCH_REQUEST, &f.base);
+	until(w, 7);
+	assert_null(strstr(w->got[6].reason, "nothing was sent"));
+	end(w);
+}
+
 /* ---- many ---- */
 
 static bool
@@ -659,6 +682,7 @@ main(void)
 		cmocka_unit_test(test_not_sent),
 		cmocka_unit_test(test_revoke_and_probe),
 		cmocka_unit_test(test_fetch),
+		cmocka_unit_test(test_fetch_once),
 		cmocka_unit_test(test_thousand),
 		cmocka_unit_test(test_breaker),
 		cmocka_unit_test(test_new_notary),

@@ -141,7 +141,7 @@ test_fetch(void **state)
 	struct mf_packet got;
 	struct pair p = connected();
 	Mayfly__Roles__V1__CloudFetchResult r = MAYFLY__ROLES__V1__CLOUD_FETCH_RESULT__INIT;
-	assert_false(mf_courier_link_fetch(p.l, 3, "https://oidc.example.org/td1"));
+	assert_false(mf_courier_link_fetch(p.l, 3, "https://oidc.example.org/td1", false, false));
 	hello(&p, "build");
 	r.fetch_id = 3;
 	say(&p, MF_MSG_CLOUD_FETCH_RESULT, &r.base);
@@ -149,7 +149,8 @@ test_fetch(void **state)
 	mf_courier_link_on_fetched(p.l, hear, &h);
 	for (unsigned i = 0; i < 2; i++) {
 		const char *issuer = i == 0 ? "https://oidc.example.org/td1" : "http://127.0.0.1:8462/td1";
-		assert_true(mf_courier_link_fetch(p.l, 4 + i, issuer));
+		assert_true(
+		    mf_courier_link_fetch(p.l, 4 + i, issuer, strncmp(issuer, "http://", 7) == 0, false));
 		mf_courier_link_write(p.l);
 		assert_int_equal(mf_seqpacket_recv(p.courier, &got, NULL), MF_OK);
 		assert_int_equal(got.type, MF_MSG_CLOUD_FETCH_REQUEST);

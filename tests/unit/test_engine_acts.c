@@ -12,7 +12,7 @@
 
 #include "broker/core/admin_roles.h"
 #include "base/text.h"
-#include "engine_rig.h"
+#include "engine_rig_cloud.h"
 
 typedef Mayfly__Roles__V1__AdminCall call_t;
 
@@ -212,6 +212,26 @@ readmit_node(struct rig *r)
 	act(r, &call);
 }
 
+/* Of a grant whose target is there; the test token stays asked for. */
+static void
+probe_cloud(struct rig *r)
+{
+	static struct rig_cloud cloud;
+	static char profile[] = "train", grant[] = "data";
+	REQUEST(ProbeCloudRequest, PROBE_CLOUD_REQUEST, probe_cloud, PROBE_CLOUD);
+	memset(&cloud, 0, sizeof(cloud));
+	mf_rig_cloud_backend(&cloud);
+	r->cloud = &cloud;
+	mf_rig_cloud_conf(r);
+	q.profile = profile;
+	q.grant = grant;
+	act(r, &call);
+	mf_rig_settle(r);
+	assert_int_equal(cloud.signing_n, 1); /* the intent is on disk */
+	mf_assertion_request_free(cloud.signing[0]);
+	r->cloud = NULL;
+}
+
 static void
 confirm_clock(struct rig *r)
 {
@@ -243,6 +263,7 @@ static const struct {
 } cases[] = { { "create_join_token", create_join_token }, { "reload_policy", reload_policy },
 	{ "extend_job", extend_job }, { "end_credential", end_credential }, { "end_leaked", end_leaked },
 	{ "end_job", end_job }, { "evict_node", evict_node }, { "readmit_node", readmit_node },
+	{ "probe_cloud", probe_cloud },
 	{ "prepare_key", prepare_key }, { "activate_key", activate_key }, { "freeze", freeze },
 	{ "unfreeze", unfreeze }, { "taint_key", taint_key }, { "revoke_key", revoke_key },
 	{ "confirm_clock", confirm_clock } };
@@ -317,10 +338,27 @@ test_every_act_has_a_case(void **state)
 	}
 }
 
+static int
+setup(void **state)
+{
+	MF_UNUSED(state);
+	return mf_jws_key_generate(MF_JWS_RS256, &mf_rig_assertion_key, NULL) == MF_OK ? 0 : -1;
+}
+
+static int
+teardown(void **state)
+{
+	MF_UNUSED(state);
+	mf_jws_key_free(mf_rig_assertion_key);
+	mf_rig_assertion_key = NULL;
+	mf_rig_free_spares();
+	return 0;
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_local), cmocka_unit_test(test_remote),
 		cmocka_unit_test(test_every_act_has_a_case) };
-	return cmocka_run_group_tests_name("engine_acts", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("engine_acts", tests, setup, teardown);
 }

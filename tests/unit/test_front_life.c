@@ -302,6 +302,17 @@ test_pages(void **state)
 	page(w, "/metrics", 200, "mayfly_applied_index 18\n");
 	page(w, "/metrics", 200, "mayfly_notary_issuing 1\n");
 	page(w, "/metrics", 200, "mayfly_notary_issued_total 7\n");
+	page(w, "/metrics", 200, "mayfly_issuer_bad 0\n");
+	/* Identities are issued all the same: ready, and what is not. */
+	mf_fn_issuer(w, "foreign", "it shows a key that is not ours");
+	mf_fw_settle(w);
+	page(w, "/readyz", 200, "ready\nissuer: foreign: it shows a key that is not ours\n");
+	page(w, "/metrics", 200, "mayfly_issuer_bad 1\n");
+	page(w, "/metrics", 200, "mayfly_issuer_foreign 1\n");
+	mf_fn_issuer(w, "stale", "copy the documents");
+	mf_fw_settle(w);
+	page(w, "/readyz", 200, "issuer: stale: copy the documents");
+	page(w, "/metrics", 200, "mayfly_issuer_foreign 0\n");
 	mf_fn_status(w, false, "the log has no room");
 	mf_fw_settle(w);
 	page(w, "/readyz", 503, "the log has no room");

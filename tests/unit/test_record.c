@@ -79,6 +79,10 @@ static const struct {
 	    "boot broker cloud.backend cloud.generation cloud.grant cloud.scope_sha256 cloud.target epoch "
 	    "exp id job.id lease origin serial",
 	    false },
+	{ MF_REC_CLOUD_PROBE, "cloud.probe",
+	    "actor.kind boot broker cloud.backend cloud.grant cloud.scope_sha256 cloud.target exp id job.id "
+	    "job.profile lease origin serial",
+	    false },
 	{ MF_REC_CLOUD_ISSUED, "cloud.issued",
 	    "boot broker cloud.effective exp id lease origin serial sha256", false },
 	{ MF_REC_CLOUD_FAILED, "cloud.failed", "boot broker cloud.error id lease origin serial", true },

@@ -373,6 +373,10 @@ next(struct mf_cloud_op *op, const struct mf_http_reply *reply, struct mf_http_r
 	case GET:
 		if (mf_aws_policy_read(reply, &op->there, &op->out) == MF_AWS_FAILED)
 			return done(op);
+		if (op->job.revoke->look) {
+			op->good = true;
+			return done(op);
+		}
 		return put_list(op, to);
 	case PUT:
 		return after_put(op, reply, to);

@@ -5,6 +5,7 @@
 #   lab_store            radosgw alone; sets lab_oidc and lab_targets, what broker.yaml says of `oidc` and `cloud_targets`; policy.yaml. lab_td=TD
 #                        before it: the trust domain
 #   lab_up               both; bucket `data` with sets/imgs/1 and runs/other/ckpt; profiles `train`, `brief` (one minute) and `upload` (two grants) have the grant `data`
+#   lab_more             a function of the script's own, if there is one: prints more cloud targets, ", {...}" each
 #   lab_manifest NAME [RUN [PROFILE]]   writes NAME.json: the data set s3://data/sets/imgs; of a new run or that one; profile `train`
 #   lab_run NAME CMD...  a job with NAME.json; RUN in a word of CMD becomes its run, which is written to NAME.run
 #   lab_creds FILE       is the credential in FILE good? Prints the status of a read of the data set with it
@@ -34,7 +35,7 @@ lab_store() {
 	[ "$(grep -c '^200' lab.log)" = 8 ] || { fail lab "$(cat lab.log)"; finish; }
 	lab_policy policy.yaml
 	lab_oidc="{issuer: $lab_issuer, public: publisher, listen: 127.0.0.1:$port$oidc}"
-	lab_targets="[{name: lab, backend: aws-sts, endpoint: $rgw_url, region: us-east-1, issuer: $lab_issuer/x5c, service_endpoint: $rgw_url, revoker_role: 'arn:aws:iam:::role/revoker', loopback: true}]"
+	lab_targets="[{name: lab, backend: aws-sts, endpoint: $rgw_url, region: us-east-1, issuer: $lab_issuer/x5c, service_endpoint: $rgw_url, revoker_role: 'arn:aws:iam:::role/revoker', loopback: true}$(! declare -F lab_more >/dev/null || lab_more)]"
 }
 lab_up() {
 	lab_store
