@@ -28,6 +28,7 @@ struct probe {
 	enum probe_phase phase;
 	uint64_t due_ms, since_ms;
 	bool untagged;	     /* the second try */
+	bool expires; /* the grant's tokens end by their scope */
 	struct cloud_work w; /* in no table: what its records say */
 	char subject[MF_LIM_SPIFFE_ID + 1], issuer[MF_LIM_SPIFFE_ID + 1], audience[MF_LIM_SPIFFE_ID + 1];
 	char run[MF_STATE_ID_MAX];
@@ -103,7 +104,8 @@ of(const struct mf_engine *e, const struct probe *x)
 		.issuer = x->issuer,
 		.audience = x->audience,
 		.subject = x->subject,
-		.trust_domain = e->trust_domain };
+		.trust_domain = e->trust_domain,
+		.expires = x->expires };
 }
 
 /* ---- its records ---- */
@@ -486,6 +488,7 @@ copy_test(struct probe *x, const struct cloud_test *t)
 	(void)snprintf(x->audience, sizeof(x->audience), "%s", t->audience);
 	memcpy(w->scope_hash, t->scope_hash, sizeof(w->scope_hash));
 	x->use = mf_cloud_key_use(t->target);
+	x->expires = t->grant->on_end == MF_ON_END_EXPIRE && t->backend->caps.bomb;
 	w->ttl_s = t->ttl_s;
 	w->not_after = t->not_after;
 	w->exp = t->exp;

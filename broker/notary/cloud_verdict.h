@@ -7,6 +7,7 @@
 /* What was asked for, for texts. */
 struct verdict_of {
 	const char *profile, *role, *target, *backend, *issuer, *audience, *subject, *trust_domain;
+	bool expires; /* its permissions end by themselves at the job's end */
 };
 
 void mf_verdict_not_tried(struct cloud_report *r, const char *why);

@@ -320,7 +320,8 @@ put_minio(const struct mf_setup *s, struct mf_buf *to, struct mf_err *err)
 	    "\\\n"
 	    "  client_id=%s client_secret=\"$(openssl rand -hex 32)\" role_policy=mayfly-%s\n"
 	    "mc admin service restart STORE\n# MinIO prints the ARN of the role: put it into the grant as "
-	    "`role`.\n",
+	    "`role`.\n"
+	    "# It has no deny list: write `on_end: expire` and a `max_residual` into the grant.\n",
 	    s->issuer, s->audience, s->grant->name);
 	return mf_buf_check(to, err);
 }

@@ -7,6 +7,7 @@
 . "$MAYFLY_TOP/tests/lib/sh/rgw.sh"
 . "$MAYFLY_TOP/tests/lib/sh/dev.sh"
 . "$MAYFLY_TOP/tests/lib/sh/cloud_rgw.sh"
+. "$MAYFLY_TOP/tests/lib/sh/doctor.sh"
 rgw_here
 scratch doctor
 nobody=$(free_port)
@@ -54,24 +55,6 @@ td=lab.example
 } >more.log 2>&1
 [ "$(grep -c '^200' more.log)" = 4 ] || { fail more "$(cat more.log)"; finish; }
 
-# doctor NAME EXIT PROFILE [LEVEL CODE SIDE]...: that exit code, and these findings
-doctor() {
-	local name=$1 want=$2 rc=0
-	mayfly doctor --profile "$3" -o json >"$1.json" 2>"$1.err" || rc=$?
-	shift 3
-	[ $rc = "$want" ] || { fail "$name" "exit code $rc: $(cat "$name.json" "$name.err")"; return; }
-	/usr/bin/python3 - "$name.json" "$@" >"$name.why" <<-'E' && ok "$name" || fail "$name" "$(cat "$name.why")"
-	import json, sys
-	items = json.load(open(sys.argv[1]))["items"]
-	seen = {i["code"]: i for i in items}
-	want = sys.argv[2:]
-	bad = [w for w in zip(want[::3], want[1::3], want[2::3])
-	       if w[1] not in seen or seen[w[1]]["level"] != w[0] or seen[w[1]]["side"] != w[2]]
-	bad += [i for i in items if i["level"] != "ok" and not (i["cause"] and i["cure"])]
-	print(bad, *[(i["level"], i["code"], i["side"], i["cause"], i["cure"]) for i in items if i["level"] != "ok" or bad])
-	sys.exit(bool(bad))
-	E
-}
 doctor fine 0 train ok profile '' ok data.target '' ok data.key '' ok data.courier '' ok data.scope '' ok data.token '' \
     ok data.revoker '' ok agent.permit ''
 doctor nowhere 1 nowhere fail data.target broker
