@@ -128,6 +128,10 @@ const struct mf_grpc_method mf_cli_get_bundle = { .path = ADMIN("GetBundle"),
 	.request = &mayfly__admin__v1__get_bundle_request__descriptor,
 	.response = &mayfly__admin__v1__get_bundle_response__descriptor };
 
+const struct mf_grpc_method mf_cli_get_oidc_documents = { .path = ADMIN("GetOidcDocuments"),
+	.request = &mayfly__admin__v1__get_oidc_documents_request__descriptor,
+	.response = &mayfly__admin__v1__oidc_documents__descriptor,
+	.max_message = MF_LIM_PB_BYTES };
 const struct mf_grpc_method mf_cli_probe_cloud = { .path = ADMIN("ProbeCloud"),
 	.request = &mayfly__admin__v1__probe_cloud_request__descriptor,
 	.response = &mayfly__admin__v1__cloud_probe__descriptor };

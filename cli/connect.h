@@ -17,7 +17,8 @@ extern const struct mf_grpc_method mf_cli_get_status, mf_cli_list_jobs, mf_cli_g
     mf_cli_revoke, mf_cli_unfreeze_method, mf_cli_list_freezes, mf_cli_list_nodes, mf_cli_create_join_token,
     mf_cli_evict_node, mf_cli_get_node, mf_cli_readmit_node, mf_cli_extend_job, mf_cli_list_credentials,
     mf_cli_confirm_clock, mf_cli_get_bundle, mf_cli_list_keys, mf_cli_prepare_key, mf_cli_activate_key,
-    mf_cli_taint_key, mf_cli_revoke_key, mf_cli_explain_job, mf_cli_get_credential, mf_cli_probe_cloud;
+    mf_cli_taint_key, mf_cli_revoke_key, mf_cli_explain_job, mf_cli_get_credential, mf_cli_probe_cloud,
+    mf_cli_get_oidc_documents;
 
 /*
  * "unix:///run/x.sock", "unix:/run/x.sock" or a plain path: the path, pointing into ${uri}; NULL when it is

@@ -294,6 +294,12 @@ const struct mf_cli_verb mf_cli_verbs[] = {
 	    mf_cli_setup },
 	{ MF_CLI_OPERATORS, "oidc", "export", "DIR", "the OIDC documents, checked, for a bucket or a CDN",
 	    NULL, NULL, 0, -1, MF_CLI_RAW, mf_cli_oidc_export },
+	{ MF_CLI_OPERATORS, "oidc", "fetch", "DIR",
+	    "the OIDC documents of a broker elsewhere, as they lie in its STATE/public",
+	    "Nothing is checked yet: `mayfly oidc export SITE --from DIR --key VKEY` does, by the log's key "
+	    "that you got by a\n"
+	    "way you trust.",
+	    NULL, 1, 1, MF_CLI_ADMIN, mf_cli_oidc_fetch },
 	{ MF_CLI_OPERATORS, NULL, "status", "", "how the broker is", NULL, NULL, 0, 0,
 	    MF_CLI_ADMIN | MF_CLI_JSON, mf_cli_status },
 

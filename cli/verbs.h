@@ -44,6 +44,7 @@ int mf_cli_clock_confirm(struct mf_cli *c);
 int mf_cli_completion(struct mf_cli *c);
 int mf_cli_audit(struct mf_cli *c);
 int mf_cli_oidc_export(struct mf_cli *c);
+int mf_cli_oidc_fetch(struct mf_cli *c);
 int mf_cli_setup(struct mf_cli *c);
 int mf_cli_policy(struct mf_cli *c);
 #endif

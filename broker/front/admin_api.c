@@ -535,6 +535,7 @@ ACT(unfreeze, mf_admin_unfreeze);
 ACT(list_freezes, mf_admin_list_freezes);
 ACT(get_credential, mf_admin_get_credential);
 ACT(probe_cloud, mf_admin_probe_cloud);
+ACT(get_oidc_documents, mf_admin_get_oidc_documents);
 
 #define METHOD(name, q, r, fn)                                                                             \
 	{                                                                                                  \
@@ -563,6 +564,7 @@ static const struct mf_grpc_method methods[] = {
 	METHOD("GetCredential", get_credential_request, credential_detail, get_credential),
 	METHOD("ListFreezes", list_freezes_request, list_freezes_response, list_freezes),
 	METHOD("ProbeCloud", probe_cloud_request, cloud_probe, probe_cloud),
+	METHOD("GetOidcDocuments", get_oidc_documents_request, oidc_documents, get_oidc_documents),
 };
 
 /* ---- life ---- */

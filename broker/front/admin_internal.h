@@ -84,6 +84,7 @@ void mf_admin_act_for(struct mf_grpc_call *c, const struct mf_admin_act *how, co
 void mf_admin_confirm_clock(struct mf_grpc_call *c, const ProtobufCMessage *msg);
 /* admin_cloud.c */
 void mf_admin_probe_cloud(struct mf_grpc_call *c, const ProtobufCMessage *msg);
+void mf_admin_get_oidc_documents(struct mf_grpc_call *c, const ProtobufCMessage *msg);
 /* admin_jobs.c */
 void mf_admin_extend_job(struct mf_grpc_call *c, const ProtobufCMessage *msg);
 

@@ -449,6 +449,13 @@ mf_engine_admin_checked(struct mf_engine *e, struct mf_now now, const Mayfly__Ro
 	case MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_PROBE_CLOUD:
 		mf_engine_probe(e, now, call);
 		break;
+	case MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_GET_OIDC_DOCUMENTS:
+		if (e->ops->oidc_documents != NULL)
+			e->ops->oidc_documents(e->ctx, call->call_id);
+		else
+			mf_engine_admin_fail(
+			    e, call->call_id, MF_E_NOTFOUND, "this broker publishes no OIDC documents");
+		break;
 	case MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_GET_STATUS:
 		get_status(e, now, call->call_id);
 		break;

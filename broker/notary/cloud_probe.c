@@ -28,7 +28,7 @@ struct probe {
 	enum probe_phase phase;
 	uint64_t due_ms, since_ms;
 	bool untagged;	     /* the second try */
-	bool expires; /* the grant's tokens end by their scope */
+	bool expires;	     /* the grant's tokens end by their scope */
 	struct cloud_work w; /* in no table: what its records say */
 	char subject[MF_LIM_SPIFFE_ID + 1], issuer[MF_LIM_SPIFFE_ID + 1], audience[MF_LIM_SPIFFE_ID + 1];
 	char run[MF_STATE_ID_MAX];

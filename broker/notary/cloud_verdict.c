@@ -168,14 +168,17 @@ mf_verdict_not_taken(struct cloud_report *r, const struct verdict_of *w, const c
 {
 	bool nobody = says(why, "nobody may write"), reached = says(why, "HTTP 4"),
 	     assumes = says(why, "AssumeRole");
-	struct report_finding *f = mf_report_add(r, "revoker", nobody && w->expires ? REPORT_WARN : REPORT_FAIL,
-	    nobody    ? SIDE_BROKER
-	    : reached ? SIDE_PROVIDER
-		      : SIDE_NETWORK,
-	    "tokens cannot be taken back at %s: %.380s", w->target, why);
+	struct report_finding *f =
+	    mf_report_add(r, "revoker", nobody && w->expires ? REPORT_WARN : REPORT_FAIL,
+		nobody	  ? SIDE_BROKER
+		: reached ? SIDE_PROVIDER
+			  : SIDE_NETWORK,
+		"tokens cannot be taken back at %s: %.380s", w->target, why);
 	if (nobody && w->expires)
-		mf_report_cure(f, "as the grant says (on_end: expire), permissions end by themselves within max_residual; a store with "
-				  "deny lists needs revoker_role, or revoker_key_file, of the target in broker.yaml");
+		mf_report_cure(f,
+		    "as the grant says (on_end: expire), permissions end by themselves within max_residual; "
+		    "a store with "
+		    "deny lists needs revoker_role, or revoker_key_file, of the target in broker.yaml");
 	else if (nobody)
 		mf_report_cure(f, "set revoker_role, or revoker_key_file, of the target in broker.yaml");
 	else if (reached && assumes)

@@ -163,6 +163,8 @@ struct mf_engine_ops {
 	void (*jwt_bundle)(void *ctx, uint64_t number, struct mf_slice jwks);
 	/* The keys of assertions, likewise; answered by mf_engine_oidc_written, later. NULL: nobody is told, which is done. */
 	void (*oidc)(void *ctx, const struct mf_oidc_set *set);
+	/* Answer this call with the OIDC documents that are on disk. NULL: there are none. */
+	void (*oidc_documents)(void *ctx, uint64_t call_id);
 	/*
 	 * Have the public issuer's documents read, as a provider would; answered by mf_engine_issuer_fetched, later. False: it
 	 * cannot be asked now. May be NULL.

@@ -156,6 +156,42 @@ op_oidc(void *ctx, const struct mf_oidc_set *set)
 	mf_oidc_files_write(n->oidc, n->crew, set, x5c);
 }
 
+/* Through the front in clear: they are for everybody, and whoever uses them checks the signature. */
+static void
+op_oidc_documents(void *ctx, uint64_t call_id)
+{
+	struct mf_notary *n = ctx;
+	const struct mf_oidc_docs *d = mf_oidc_files_last(n->oidc);
+	Mayfly__Roles__V1__AdminReply reply = MAYFLY__ROLES__V1__ADMIN_REPLY__INIT;
+	Mayfly__Admin__V1__OidcDocuments m = MAYFLY__ADMIN__V1__OIDC_DOCUMENTS__INIT;
+	Mayfly__Admin__V1__OidcDocument file[MF_PUBLISHED_FILES], *files[MF_PUBLISHED_FILES];
+	reply.call_id = call_id;
+	for (size_t i = 0; d != NULL && i < MF_PUBLISHED_FILES; i++) {
+		mayfly__admin__v1__oidc_document__init(&file[i]);
+		/* Packing only reads. */
+		file[i].name = (char *)(uintptr_t)mf_published_name((enum mf_published_file)i);
+		file[i].body = (ProtobufCBinaryData) { d->files[i].n, d->files[i].p };
+		files[i] = &file[i];
+	}
+	if (d != NULL) {
+		m.files = files;
+		m.n_files = MF_PUBLISHED_FILES;
+		m.manifest = (ProtobufCBinaryData) { d->manifest.n, d->manifest.p };
+		reply.what_case = MAYFLY__ROLES__V1__ADMIN_REPLY__WHAT_OIDC_DOCUMENTS;
+		reply.oidc_documents = &m;
+	}
+	bool big = mayfly__roles__v1__admin_reply__get_packed_size(&reply) > MF_LIM_IPC_MESSAGE - 64;
+	if (d == NULL || big) {
+		reply.what_case = MAYFLY__ROLES__V1__ADMIN_REPLY__WHAT__NOT_SET;
+		reply.error_code = (char *)(uintptr_t)mf_status_name(big ? MF_E_TOOBIG : MF_E_NOTFOUND);
+		reply.error =
+		    (char *)(uintptr_t)(big ? "the documents are too large to be carried: copy STATE/public"
+					    : "this broker publishes no OIDC documents (yet): see `oidc` in "
+					      "broker.yaml");
+	}
+	mf_front_link_admin_reply(n->front, &reply);
+}
+
 static bool
 op_fetch_issuer(void *ctx, uint64_t fetch_id)
 {
@@ -212,6 +248,7 @@ const struct mf_engine_ops mf_notary_engine_ops = {
 	.publish = op_publish,
 	.jwt_bundle = op_jwt_bundle,
 	.oidc = op_oidc,
+	.oidc_documents = op_oidc_documents,
 	.fetch_issuer = op_fetch_issuer,
 	.fetch_documents = op_fetch_documents,
 	.distrusted = op_distrusted,

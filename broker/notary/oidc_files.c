@@ -16,6 +16,7 @@ struct job {
 	struct mf_buf jwks;
 	char x5c_kid[MF_KEY_ID_MAX];
 	struct mf_jws_key *x5c;
+	struct mf_oidc_docs docs;
 	struct mf_err err;
 	bool ok;
 };
@@ -27,6 +28,7 @@ struct mf_oidc_files {
 	void *ctx;
 	struct job *running, *next; /* next: waits for running, or for another try */
 	uint64_t again_ms;	    /* not before; 0: at once */
+	struct job *last;	    /* the one on disk; NULL: none yet */
 };
 
 static void
@@ -35,6 +37,7 @@ job_free(struct job *j)
 	if (j == NULL)
 		return;
 	mf_buf_fini(&j->jwks);
+	mf_oidc_docs_fini(&j->docs);
 	mf_jws_key_free(j->x5c);
 	free(j);
 }
@@ -61,6 +64,7 @@ mf_oidc_files_free(struct mf_oidc_files *f)
 		return;
 	job_free(f->running);
 	job_free(f->next);
+	job_free(f->last);
 	free(f);
 }
 
@@ -79,13 +83,12 @@ static void
 run(void *arg)
 {
 	struct job *j = arg;
-	struct mf_oidc_docs d;
-	mf_oidc_docs_init(&d);
-	enum mf_status s = mf_oidc_docs_make(&j->files->conf, &j->set, j->x5c, &d, &j->err);
+	mf_oidc_docs_fini(&j->docs); /* of a try that failed */
+	mf_oidc_docs_init(&j->docs);
+	enum mf_status s = mf_oidc_docs_make(&j->files->conf, &j->set, j->x5c, &j->docs, &j->err);
 	if (s == MF_OK)
-		s = write_all(j->files->dirfd, &d, &j->err);
+		s = write_all(j->files->dirfd, &j->docs, &j->err);
 	j->ok = s == MF_OK;
-	mf_oidc_docs_fini(&d);
 }
 
 static void
@@ -110,6 +113,7 @@ mf_oidc_files_write(
 	if (j == NULL)
 		abort(); /* a set that is lost would never be published: start over instead */
 	j->files = f;
+	mf_oidc_docs_init(&j->docs);
 	j->x5c = x5c;
 	mf_buf_init(&j->jwks, MF_LIM_OIDC_DOCUMENT);
 	mf_buf_put_slice(&j->jwks, set->jwks);
@@ -136,7 +140,8 @@ mf_oidc_files_done(struct mf_oidc_files *f, struct mf_crew *c, void *arg)
 		MF_LOG(MF_LOG_INFO, "oidc.written", "OIDC documents written", mf_ju("number", j->set.number),
 		    mf_ju("revision", j->set.revision), mf_js("x5c", j->x5c_kid));
 		f->written(f->ctx, j->set.number);
-		job_free(j);
+		job_free(f->last);
+		f->last = j;
 	} else {
 		mf_jlog_err(MF_LOG_ERROR, "oidc.not_written",
 		    "the OIDC documents could not be written: no key of theirs is activated until they are",
@@ -155,4 +160,10 @@ void
 mf_oidc_files_turn(struct mf_oidc_files *f, struct mf_crew *c)
 {
 	start(f, c);
+}
+
+const struct mf_oidc_docs *
+mf_oidc_files_last(const struct mf_oidc_files *f)
+{
+	return f->last == NULL ? NULL : &f->last->docs;
 }

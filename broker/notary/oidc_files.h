@@ -24,6 +24,8 @@ void mf_oidc_files_write(
     struct mf_oidc_files *f, struct mf_crew *c, const struct mf_oidc_set *set, struct mf_jws_key *x5c);
 /* MF_CREW_DONE with ${arg}; false: it is not of these. */
 bool mf_oidc_files_done(struct mf_oidc_files *f, struct mf_crew *c, void *arg);
+/* What is on disk now; NULL: nothing yet. Lives until the next done. */
+const struct mf_oidc_docs *mf_oidc_files_last(const struct mf_oidc_files *f);
 /* Now and then: tries again what failed. */
 void mf_oidc_files_turn(struct mf_oidc_files *f, struct mf_crew *c);
 #endif

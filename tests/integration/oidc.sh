@@ -97,6 +97,13 @@ forged forged-manifest
 rm kept/manifest
 forged no-manifest
 
+# Where the directory is not on this machine: by the admin socket, and what is carried is checked like any copy.
+check fetch mayfly oidc fetch far
+says export-fetched "$issuer" mayfly oidc export out-r --from "$PWD/far" --key "$PWD/broker/log/vkey"
+cmp -s out-r/keys out/keys && ok export-fetched-keys || fail export-fetched-keys "$(ls -R out-r far)"
+sed -i 's/RS256/RS257/' far/keys
+refuses export-fetched-forged mayfly oidc export out-n --from "$PWD/far" --key "$PWD/broker/log/vkey"
+
 # The page's own commands.
 sed -n '/^```sh$/,/^```$/{/^```/d;p}' "$MAYFLY_TOP/docs/how-to/publish-oidc.md" >page.sh
 check page sh -e page.sh && cmp -s site/keys out/keys && ok page-copies || fail page-copies "$(ls -R site)"
