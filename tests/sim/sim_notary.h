@@ -54,7 +54,7 @@ struct sim_notary {
 	struct mf_buf bundle;
 	uint64_t bundle_number;
 	struct mf_buf jwt_bundle;
-	uint64_t jwt_number;
+	uint64_t jwt_number, jwt_us; /* and when that was given out */
 	/* Of its signed heads: how many records the last one has; since when there are others that are on disk. */
 	uint64_t head_size, durable_size, unsigned_us;
 };

@@ -81,6 +81,8 @@ struct sim_observer {
 	size_t asked_n;
 	struct obs_session sessions[OBS_SESSIONS];
 	size_t sessions_n;
+	int64_t
+	    last_s; /* the latest time of any record: what was over by it is over, though the clock is set back */
 	unsigned policy, since; /* the version in force; acts are judged by any since their request */
 	bool clones[SIM_AGENTS];
 	uint64_t served_by[SIM_AGENTS]; /* sim time of the last time a job was served there */

@@ -61,7 +61,7 @@ lease_opened(uint64_t index, const struct mf_record *r)
 static void
 check_named(const struct obs_job *j, const struct mf_record *r)
 {
-	int64_t now_s = r->ts_us / 1000000;
+	int64_t now_s = me()->last_s;
 	for (size_t i = 0; i < me()->creds_n; i++) {
 		struct obs_cred *c = &me()->creds[i];
 		bool named = false;
@@ -182,6 +182,8 @@ sim_saw_record(uint64_t index, struct mf_slice bytes, bool removal)
 	if (mf_record_decode(bytes, &doc, &err) != MF_OK)
 		sim_abort("record %llu: %s", (unsigned long long)index, err.msg);
 	const struct mf_record *r = mf_record_doc_get(doc);
+	if (r->ts_us / 1000000 > me()->last_s)
+		me()->last_s = r->ts_us / 1000000;
 	sim_trace("record %llu %s %.*s%.*s", (unsigned long long)index, mf_record_type_name(r->type),
 	    (int)r->s[MF_RS_LEASE].n, (const char *)r->s[MF_RS_LEASE].p, (int)r->s[MF_RS_REASON].n,
 	    (const char *)r->s[MF_RS_REASON].p);
