@@ -85,8 +85,8 @@ check_key(struct mf_engine *e, const struct cloud_test *t, struct cloud_report *
 			k == NULL
 			    ? "no key of the set `assertion` is active: nothing can be shown to a cloud"
 			    : "the file of the key that signs assertions is not there or does not open"),
-		    "`mayfly key prepare --use %s`, then `mayfly key activate --use %s`: see `mayfly key ls`", use,
-		    use);
+		    "`mayfly key prepare --use %s`, then `mayfly key activate --use %s`: see `mayfly key ls`",
+		    use, use);
 		return false;
 	}
 	mf_jws_key_free(key);
@@ -343,8 +343,8 @@ say_unread(const char *issuer, const Mayfly__Roles__V1__CloudFetchResult *res, s
 }
 
 void
-mf_check_documents(struct mf_engine *e, const char *issuer, const char *use, const Mayfly__Roles__V1__CloudFetchResult *res,
-    struct cloud_report *r)
+mf_check_documents(struct mf_engine *e, const char *issuer, const char *use,
+    const Mayfly__Roles__V1__CloudFetchResult *res, struct cloud_report *r)
 {
 	const struct mf_key *k = mf_state_active_key(e->state, use);
 	struct mf_issuer_seen *seen = calloc(1, sizeof(*seen));

@@ -466,7 +466,7 @@ mf_engine_revoked(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V
 		mf_cloud_unasked(e);
 		return;
 	}
-	mf_cloud_heard(e, x->target, res->confirmed ? "" : res->error, plain(res->reason));
+	mf_cloud_heard(e, x->target, res->confirmed ? "" : res->error, mf_cloud_plain(res->reason));
 	if (res->confirmed)
 		confirmed(e, now, x, res);
 	else

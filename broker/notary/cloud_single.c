@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/secret.h"
+#include "broker/notary/cloud_alarm.h"
 #include "broker/notary/cloud_back.h"
 #include "broker/notary/cloud_work.h"
 #include "codec/assertion.h"
@@ -463,6 +464,7 @@ mf_cloud_single_revoked(
 	const Mayfly__Roles__V1__CloudTarget *t = c == NULL ? NULL : mf_cloud_target(e, c->target);
 	if (x == NULL || x->phase != SINGLE_ASKED)
 		return false;
+	mf_cloud_heard(e, x->m->target, res->confirmed ? "" : res->error, mf_cloud_plain(res->reason));
 	if (!res->confirmed || res->level != 1) {
 		retry(e, now, x, res->retry_after_ms, mf_cloud_plain(res->reason));
 		return true;

@@ -335,7 +335,7 @@ struct mf_engine_status {
 	const char *cloud_failing_name;	    /* one of them; the engine's; NULL: there is none */
 	uint64_t cloud_unknown;		    /* outcomes that nobody knew, since the start */
 	uint32_t cloud_pending, cloud_late; /* tokens that have ended and are not confirmed dead; for long */
-	const char *issuer, *issuer_why; /* mf_engine_issuer_state, mf_engine_issuer_text */
+	const char *issuer, *issuer_why;    /* mf_engine_issuer_state, mf_engine_issuer_text */
 };
 struct mf_engine_status mf_engine_status(const struct mf_engine *e, struct mf_now now);
 #endif

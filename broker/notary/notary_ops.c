@@ -93,8 +93,8 @@ op_removal_recorded(void *ctx, uint64_t size)
 	mf_removals_recorded(((struct mf_notary *)ctx)->removals, size);
 }
 
-static const char *const alarms[] = { "node.clone", "oidc.foreign", "cloud.unreachable",
-	"cloud.revoke_late", "cloud.still_active", "cloud.handle_lost" };
+static const char *const alarms[] = { "node.clone", "oidc.foreign", "cloud.unreachable", "cloud.revoke_late",
+	"cloud.still_active", "cloud.handle_lost" };
 static const char *const warnings[] = { "cloud.unknown", "cloud.revoke_retry", "oidc.stale", "oidc.away" };
 
 static bool

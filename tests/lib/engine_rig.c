@@ -668,33 +668,6 @@ mf_rig_end(struct rig *r, uint64_t sid, unsigned k, const char *key, const char 
 	return mf_rig_up(r, sid, k, &up);
 }
 
-/* ---- what came back ---- */
-
-const Mayfly__Agent__V1__Down *
-mf_rig_answer(const struct rig *r, uint64_t sid, uint64_t request)
-{
-	for (size_t i = 0; i < r->downs_n; i++)
-		if (r->downs[i].sid == sid && r->downs[i].down->request_id == request)
-			return r->downs[i].down;
-	return NULL;
-}
-
-const Mayfly__Agent__V1__Grant *
-mf_rig_grant(const struct rig *r, uint64_t sid, uint64_t request)
-{
-	const Mayfly__Agent__V1__Down *d = mf_rig_answer(r, sid, request);
-	return d != NULL && d->body_case == MAYFLY__AGENT__V1__DOWN__BODY_GRANT ? d->grant : NULL;
-}
-
-Mayfly__Agent__V1__RefusalCode
-mf_rig_refusal(const struct rig *r, uint64_t sid, uint64_t request)
-{
-	const Mayfly__Agent__V1__Down *d = mf_rig_answer(r, sid, request);
-	return d != NULL && d->body_case == MAYFLY__AGENT__V1__DOWN__BODY_REFUSAL
-		   ? d->refusal->code
-		   : MAYFLY__AGENT__V1__REFUSAL_CODE__REFUSAL_UNSPECIFIED;
-}
-
 void
 mf_rig_instance_key(char *to, const char *node, const char *boot, unsigned i)
 {

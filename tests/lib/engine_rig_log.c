@@ -1,4 +1,4 @@
-/* The rig's log as tests look at it: records counted, the state as text. */
+/* What came of it, as tests look at it: answers, records counted, the state as text. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +8,31 @@
 
 #include "broker/core/snapshot.h"
 #include "engine_rig.h"
+
+const Mayfly__Agent__V1__Down *
+mf_rig_answer(const struct rig *r, uint64_t sid, uint64_t request)
+{
+	for (size_t i = 0; i < r->downs_n; i++)
+		if (r->downs[i].sid == sid && r->downs[i].down->request_id == request)
+			return r->downs[i].down;
+	return NULL;
+}
+
+const Mayfly__Agent__V1__Grant *
+mf_rig_grant(const struct rig *r, uint64_t sid, uint64_t request)
+{
+	const Mayfly__Agent__V1__Down *d = mf_rig_answer(r, sid, request);
+	return d != NULL && d->body_case == MAYFLY__AGENT__V1__DOWN__BODY_GRANT ? d->grant : NULL;
+}
+
+Mayfly__Agent__V1__RefusalCode
+mf_rig_refusal(const struct rig *r, uint64_t sid, uint64_t request)
+{
+	const Mayfly__Agent__V1__Down *d = mf_rig_answer(r, sid, request);
+	return d != NULL && d->body_case == MAYFLY__AGENT__V1__DOWN__BODY_REFUSAL
+		   ? d->refusal->code
+		   : MAYFLY__AGENT__V1__REFUSAL_CODE__REFUSAL_UNSPECIFIED;
+}
 
 size_t
 mf_rig_count(const struct rig *r, enum mf_record_type type)

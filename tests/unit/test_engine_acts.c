@@ -263,10 +263,9 @@ static const struct {
 } cases[] = { { "create_join_token", create_join_token }, { "reload_policy", reload_policy },
 	{ "extend_job", extend_job }, { "end_credential", end_credential }, { "end_leaked", end_leaked },
 	{ "end_job", end_job }, { "evict_node", evict_node }, { "readmit_node", readmit_node },
-	{ "probe_cloud", probe_cloud },
-	{ "prepare_key", prepare_key }, { "activate_key", activate_key }, { "freeze", freeze },
-	{ "unfreeze", unfreeze }, { "taint_key", taint_key }, { "revoke_key", revoke_key },
-	{ "confirm_clock", confirm_clock } };
+	{ "probe_cloud", probe_cloud }, { "prepare_key", prepare_key }, { "activate_key", activate_key },
+	{ "freeze", freeze }, { "unfreeze", unfreeze }, { "taint_key", taint_key },
+	{ "revoke_key", revoke_key }, { "confirm_clock", confirm_clock } };
 
 /* Does one of the records since ${from} name who acted? */
 static bool

@@ -637,9 +637,9 @@ main(void)
 		cmocka_unit_test(test_clock_ahead), cmocka_unit_test(test_expire_or_ordered),
 		cmocka_unit_test(test_again), cmocka_unit_test(test_dead_by_itself),
 		cmocka_unit_test(test_crash), cmocka_unit_test(test_nobody_puts_it_off),
-		cmocka_unit_test(test_full_disk),
-		cmocka_unit_test(test_alarms_of_a_provider), cmocka_unit_test(test_alarms_of_revocations),
-		cmocka_unit_test(test_suspension), cmocka_unit_test(test_overflow),
-		cmocka_unit_test(test_leaked), cmocka_unit_test(test_more_than_a_request) };
+		cmocka_unit_test(test_full_disk), cmocka_unit_test(test_alarms_of_a_provider),
+		cmocka_unit_test(test_alarms_of_revocations), cmocka_unit_test(test_suspension),
+		cmocka_unit_test(test_overflow), cmocka_unit_test(test_leaked),
+		cmocka_unit_test(test_more_than_a_request) };
 	return cmocka_run_group_tests_name("engine_revoke", tests, setup, teardown);
 }
