@@ -107,6 +107,7 @@ void sim_notary_admin(struct sim_notary *n, const Mayfly__Roles__V1__AdminCall *
 void sim_notary_policy(struct sim_notary *n, unsigned version); /* its file is this one now */
 /* The ${k}-th credential of a lease, counted round; false: there is none, or the notary is not there. */
 bool sim_notary_credential(const struct sim_notary *n, uint64_t k, char ret_id[MF_STATE_ID_MAX]);
+void sim_notary_settle(struct sim_notary *n);		   /* what trouble is still to come, comes now */
 void sim_notary_trouble(struct sim_notary *n, bool power); /* one of the next calls of the disk fails */
 #define SIM_SIGNERS_FD 7000000
 /* From the front. */

@@ -363,6 +363,7 @@ make_whole(void)
 	if (sim->clouded)
 		sim_provider_away(0);
 	sim_disk_full(sim_notary_disk(sim->notary), false);
+	sim_notary_settle(sim->notary);
 	for (size_t i = 0; i < sim->agents_n; i++) {
 		struct sim_agent *a = sim->agents[i];
 		sim_agent_files(a)->failing = false;

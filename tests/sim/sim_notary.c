@@ -585,6 +585,13 @@ sim_notary_trouble(struct sim_notary *n, bool power)
 }
 
 void
+sim_notary_settle(struct sim_notary *n)
+{
+	if (n->power_armed)
+		sim_notary_crash(n, true);
+}
+
+void
 sim_notary_admin(struct sim_notary *n, const Mayfly__Roles__V1__AdminCall *call)
 {
 	sim_notary_enter(n);
