@@ -20,7 +20,7 @@ run() { # AGENTS MODES
 		fail "$2" "bench_sessions ended with $?; $(grep -v '"level":"info"' broker.log | tail -3)"
 }
 ulimit -n 65536 2>/dev/null || herd=500
-run 256 "${MF_BENCH_MODES:-renew,attach,jwt-es256,jwt-rs256,handshake,renew-1,idle}"
+run 256 "${MF_BENCH_MODES:-handshake,renew,jwt-es256,renew-1,attach,jwt-rs256,idle}"
 [ "$herd" = 0 ] || run "$herd" herd
 broker_down
 ok sessions
