@@ -420,9 +420,13 @@ static void
 confirmed(
     struct mf_engine *e, struct mf_now now, struct errand *x, const Mayfly__Roles__V1__CloudRevokeResult *res)
 {
-	int64_t now_s = now.wall_us / 1000000;
-	int64_t dead_at = res->dead_at > now_s ? res->dead_at : now_s;
+	/* The courier counts from when it began; what the provider documents begins with its confirmation. */
+	int64_t took_s = ((int64_t)now.mono_ms - ((int64_t)x->due_ms - CLOUD_BACK_SILENCE_MS)) / 1000;
+	int64_t now_s = now.wall_us / 1000000, far = INT64_MAX - took_s;
+	int64_t dead_at = res->dead_at > far ? INT64_MAX : res->dead_at + took_s;
 	const uint32_t level = 2;
+	if (dead_at < now_s)
+		dead_at = now_s;
 	record_answer(e, now, x, res, level);
 	say_pushed_out(e, now, x, res);
 	for (size_t i = 0; i < x->covered_n; i++) {
