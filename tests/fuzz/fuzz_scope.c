@@ -1,6 +1,6 @@
 /*
  * A template, a value and a data set, each in a line: what the check takes renders without a brace left, begins as the template
- * does, and has no more wildcards and no ".." that the template did not have.
+ * does, and has the template's wildcards (none after a data set that is one object) and no ".." that the template did not have.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,11 +22,13 @@ static void
 look(const struct mf_scope *s, const char *template)
 {
 	struct mf_slice t = mf_slice_str(template);
-	const char *brace = strchr(template, '{');
+	const char *brace = strchr(template, '{'), *set = strstr(template, "{dataset}");
 	struct mf_slice before = mf_slice(template, brace == NULL ? t.n : (size_t)(brace - template));
 	for (size_t i = 0; i < s->statements[0].resources_n; i++) {
 		struct mf_slice r = s->statements[0].resources[i];
-		if (!mf_slice_starts(r, before) || stars(r) != stars(t) || memchr(r.p, '{', r.n) != NULL)
+		bool object = set != NULL && stars(r) == stars(mf_slice(template, (size_t)(set - template)));
+		if (!mf_slice_starts(r, before) || (stars(r) != stars(t) && !object) ||
+		    memchr(r.p, '{', r.n) != NULL)
 			abort();
 		for (size_t k = 0; k + 3 < r.n && brace != NULL; k++)
 			if (memcmp(r.p + k, "/../", 4) == 0)
