@@ -236,8 +236,7 @@ static void
 confirm_clock(struct rig *r)
 {
 	REQUEST(ConfirmClockRequest, CONFIRM_CLOCK_REQUEST, confirm_clock, CONFIRM_CLOCK);
-	r->now.wall_us += INT64_C(3600) * 1000000; /* it jumps */
-	mf_rig_advance(r, 1000);
+	r->now.wall_us += INT64_C(3600) * 1000000; /* it jumps; no timer has seen it yet */
 	q.wall_s = WALL_S;
 	q.reason = why;
 	act(r, &call);
