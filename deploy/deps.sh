@@ -16,7 +16,7 @@ uthash-dev openssl'
 demo='nginx postgresql python3 python3-sklearn python3-psycopg2 util-linux'
 # shellcheck disable=SC2034
 test='libcmocka-dev g++ clang clang-format llvm libclang-rt-dev strace git python3 python3-venv procps shellcheck
-iproute2 ca-certificates runc busybox-static zsh groff-base openssh-client debhelper lintian systemd man-db'
+iproute2 ca-certificates curl valgrind runc busybox-static zsh groff-base openssh-client debhelper lintian systemd man-db'
 # An object store with roles and a token service, for the suite `cloud`: not among what is installed unasked.
 # shellcheck disable=SC2034
 cloud='radosgw ceph-mon ceph-osd ceph-common openssl python3 python3-venv ca-certificates util-linux'
