@@ -154,12 +154,21 @@ close_intent(struct mf_engine *e, struct mf_now now, struct probe *x, const char
 
 /* ---- the test token ---- */
 
+/* NULL: one may be asked for. A freeze of its profile, or of everything, holds for test tokens too. */
+static const char *
+why_none(struct mf_engine *e, struct mf_now now, const struct probe *x)
+{
+	if (mf_state_frozen(e->state, x->profile, "", "", "") != NULL)
+		return "an operator froze it: `mayfly freeze ls` says why, `mayfly unfreeze` lifts it";
+	return mf_engine_why_not(e, now);
+}
+
 static void
 try_token(struct mf_engine *e, struct mf_now now, struct probe *x)
 {
 	uint8_t random[10];
 	const struct mf_token_backend *b = backend_of(e, x);
-	const char *why = mf_engine_why_not(e, now);
+	const char *why = why_none(e, now, x);
 	x->id = IDS + ++e->next_work;
 	e->conf.rand.fill(e->conf.rand.ctx, random, sizeof(random));
 	mf_uuid7(now.wall_us, random, x->w.cred);
@@ -360,13 +369,16 @@ mf_engine_probe_asserted(
 		return false;
 	struct probe *x = by_id(e, ticket, SIGNING), *l = by_id(e, ticket, LOOK_SIGNING);
 	if (x != NULL) {
+		const char *why = why_none(e, now, x);
 		x->phase = SENT;
-		if (token.n > 0 && mf_engine_why_not(e, now) == NULL && send_mint(e, x, token, client))
+		if (token.n > 0 && why == NULL && send_mint(e, x, token, client))
 			return true;
 		close_intent(e, now, x, "transient", NULL);
 		mf_verdict_not_tried(&x->report,
-		    token.n == 0 ? "the assertion cannot be made"
-				 : "the courier, which speaks to clouds, is not there or has too much to do");
+		    why != NULL ? why
+		    : token.n == 0
+			? "the assertion cannot be made"
+			: "the courier, which speaks to clouds, is not there or has too much to do");
 		finish(e, now, x);
 	} else if (l != NULL) {
 		l->phase = LOOKING;

@@ -349,6 +349,51 @@ test_before_anybody_is_asked(void **state)
 	mf_rig_cloud_free(r);
 }
 
+static void
+freeze(struct rig *r, const char *kind, const char *name)
+{
+	Mayfly__Roles__V1__AdminCall call = MAYFLY__ROLES__V1__ADMIN_CALL__INIT;
+	Mayfly__Admin__V1__FreezeRequest q = MAYFLY__ADMIN__V1__FREEZE_REQUEST__INIT;
+	char k[32], n[32], why[] = "leaked";
+	(void)snprintf(k, sizeof(k), "%s", kind);
+	(void)snprintf(n, sizeof(n), "%s", name);
+	q.kind = k;
+	q.name = n;
+	q.reason = why;
+	call.what_case = MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_FREEZE;
+	call.freeze = &q;
+	mf_engine_admin(r->e, r->now, &call);
+	mf_rig_commit(r);
+}
+
+/* A freeze holds for test tokens, too: before the intent, and between it and the courier. */
+static void
+test_frozen(void **state)
+{
+	MF_UNUSED(state);
+	for (unsigned late = 0; late < 2; late++) {
+		struct rig *r = begin();
+		if (!late)
+			freeze(r, "profile", "train");
+		ask(r, "train", "data", false);
+		r->replies = 0; /* of the freeze */
+		published(r, NULL);
+		mf_rig_commit(r);
+		assert_int_equal(mf_rig_count(r, MF_REC_CLOUD_PROBE), late);
+		if (late) {
+			freeze(r, "all", "");
+			r->replies = 0;
+			mf_rig_assert_all(r, true);
+		}
+		mf_rig_settle(r);
+		assert_int_equal(cloud.asked_n, 0);
+		assert_found(answer(r), "token", "fail", "broker");
+		assert_non_null(strstr(find(answer(r), "token")->cause, "froze"));
+		mf_rig_check_replay(r);
+		mf_rig_cloud_free(r);
+	}
+}
+
 /* The courier dies, nobody answers, the broker is killed in between: the token counts as alive, and is taken back. */
 static void
 test_no_answer(void **state)
@@ -405,6 +450,7 @@ main(void)
 		cmocka_unit_test(test_what_both_refuse),
 		cmocka_unit_test(test_publication),
 		cmocka_unit_test(test_before_anybody_is_asked),
+		cmocka_unit_test(test_frozen),
 		cmocka_unit_test(test_no_answer),
 		cmocka_unit_test(test_revoker_without_right),
 	};
