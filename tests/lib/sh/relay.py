@@ -60,6 +60,7 @@ while True:
                 continue
             pairs[a], pairs[b] = b, a
             for x in (a, b):
+                x.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a cable holds nothing back; Nagle would, 40 ms a time
                 sel.register(x, selectors.EVENT_READ)
             continue
         if s not in pairs:
