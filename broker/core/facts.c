@@ -66,7 +66,7 @@ grow(void *v, size_t n, size_t *room, size_t size)
 {
 	if (n < *room)
 		return v;
-	size_t more = *room == 0 ? 64 : *room * 2;
+	size_t more = *room == 0 ? 16 : *room * 2;
 	void *to = reallocarray(v, more, size);
 	if (to != NULL)
 		*room = more;

@@ -289,14 +289,29 @@ mf_record_required(enum mf_record_type t, struct mf_buf *to)
 
 /* ---- writing ---- */
 
-static bool
-is_set(const struct mf_record *r, const struct field *f)
+/* Which strings are written: bit i is string i. Looked at once, for there are many more fields than a record has. */
+struct strings {
+	uint64_t set[2];
+};
+_Static_assert(MF_RS_COUNT <= 128, "two words of bits");
+
+static struct strings
+strings_of(const struct mf_record *r)
 {
-	switch (f->kind) {
-	case K_STR:
-		return r->s[f->at].n > 0 || has(MAY_BE_EMPTY & types[r->type].s, f->at);
-	case K_NUM:
+	struct strings t = { { MAY_BE_EMPTY & types[r->type].s, 0 } };
+	for (unsigned i = 0; i < MF_RS_COUNT; i++)
+		t.set[i / 64] |= (uint64_t)(r->s[i].n > 0) << i % 64;
+	return t;
+}
+
+static inline bool
+is_set(const struct mf_record *r, const struct strings *t, const struct field *f)
+{
+	if (f->kind == K_STR)
+		return (t->set[f->at / 64] >> f->at % 64 & 1) != 0;
+	if (f->kind == K_NUM)
 		return mf_record_has_num(r, (enum mf_record_num)f->at);
+	switch (f->kind) {
 	case K_ATTRIBUTES:
 		return r->attributes_n > 0;
 	case K_SELECTORS:
@@ -305,12 +320,9 @@ is_set(const struct mf_record *r, const struct field *f)
 		return r->aud_n > 0;
 	case K_CREDS:
 		return r->creds_n > 0;
-	case K_TS:
-	case K_TYPE:
-	case K_VERSION:
+	default: /* K_TS, K_TYPE, K_VERSION */
 		return true;
 	}
-	return false;
 }
 
 static void
@@ -371,13 +383,13 @@ put_field(struct mf_jw *w, const struct mf_record *r, const struct field *f)
 }
 
 static enum mf_status
-check_required(const struct mf_record *r, struct mf_err *err)
+check_required(const struct mf_record *r, const struct strings *t, struct mf_err *err)
 {
-	if ((unsigned)r->type >= MF_RECORD_TYPES)
-		return MF_FAIL(err, MF_E_INTERNAL, "record: type %d", (int)r->type);
+	if ((types[r->type].s & ~t->set[0]) == 0 && (types[r->type].n & ~r->n_set) == 0)
+		return MF_OK;
 	for (size_t i = 0; i < MF_COUNT(fields); i++) {
 		const struct field *f = &fields[i];
-		if (is_required(r->type, f) && !is_set(r, f))
+		if (is_required(r->type, f) && !is_set(r, t, f))
 			return MF_FAIL(err, MF_E_INVALID, "record %s: %s%s%s is missing", types[r->type].name,
 			    f->key, f->member != NULL ? "." : "", f->member != NULL ? f->member : "");
 	}
@@ -387,7 +399,10 @@ check_required(const struct mf_record *r, struct mf_err *err)
 enum mf_status
 mf_record_encode(const struct mf_record *r, struct mf_buf *to, struct mf_err *err)
 {
-	MF_TRY(check_required(r, err));
+	if ((unsigned)r->type >= MF_RECORD_TYPES)
+		return MF_FAIL(err, MF_E_INTERNAL, "record: type %d", (int)r->type);
+	const struct strings t = strings_of(r);
+	MF_TRY(check_required(r, &t, err));
 	struct mf_jw w;
 	size_t start = to->n;
 	const char *open = NULL; /* the object we are in */
@@ -395,12 +410,12 @@ mf_record_encode(const struct mf_record *r, struct mf_buf *to, struct mf_err *er
 	mf_jw_object_begin(&w);
 	for (size_t i = 0; i < MF_COUNT(fields); i++) {
 		const struct field *f = &fields[i];
+		if (!is_set(r, &t, f))
+			continue;
 		if (open != NULL && (f->member == NULL || strcmp(open, f->key) != 0)) {
 			mf_jw_object_end(&w);
 			open = NULL;
 		}
-		if (!is_set(r, f))
-			continue;
 		if (f->member != NULL && open == NULL) {
 			mf_jw_key(&w, f->key);
 			mf_jw_object_begin(&w);

@@ -173,6 +173,8 @@ struct mf_lease {
 	uint64_t slot_index[MF_LIM_IDENTITIES]; /* svid.issued of the slot in this epoch */
 	bool slot_used[MF_LIM_IDENTITIES];
 	struct mf_list creds;
+	uint32_t creds_n;
+	int64_t creds_due_us;  /* before it none of them is to be forgotten */
 	struct mf_list clouds; /* struct mf_cloud_cred.at_lease, in no order */
 	struct mf_list finals; /* struct mf_final.at: what it is given no more, oldest first */
 	struct mf_list at_node, at_job, at_ended;

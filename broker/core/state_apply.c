@@ -359,6 +359,7 @@ lease_resumed(const struct step *a)
 	l->epoch = (uint32_t)a->r->n[MF_RN_EPOCH];
 	memset(l->slot_used, 0, sizeof(l->slot_used));
 	memset(l->slot_index, 0, sizeof(l->slot_index));
+	l->creds_due_us = 0;
 	char *rule = mf_state_dup(str(a, MF_RS_RULE)), *policy = mf_state_dup(str(a, MF_RS_POLICY));
 	if (rule == NULL || policy == NULL) {
 		free(rule);

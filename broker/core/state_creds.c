@@ -66,24 +66,53 @@ speaks_for_renewal(const struct mf_list *creds, const struct mf_lease *l, const 
 	return true;
 }
 
+static bool
+is_head(const struct mf_lease *l, const struct mf_cred *c)
+{
+	return l != NULL && c->slot < MF_LIM_IDENTITIES && l->slot_used[c->slot] &&
+	       l->slot_index[c->slot] == c->index;
+}
+
 /*
  * What has expired is forgotten, but for the svid.issued that later generations of its slot continue, and what an
- * ending job's renewals rest on.
+ * ending job's renewals rest on. True: looking again at the same time may find more.
  */
-static void
+static bool
 drop_expired(struct mf_list *creds, const struct mf_lease *l, int64_t now_us)
 {
+	bool more = false;
 	MF_LIST_EACH(p, creds)
 	{
 		struct mf_cred *c = MF_LIST_ITEM(p, struct mf_cred, at);
-		bool head = l != NULL && c->slot < MF_LIM_IDENTITIES && l->slot_used[c->slot] &&
-			    l->slot_index[c->slot] == c->index;
-		if (c->exp * 1000000 >= now_us || head || (c->of == c->index && is_continued(creds, c)) ||
-		    speaks_for_renewal(creds, l, c))
+		if (c->exp * 1000000 >= now_us || is_head(l, c))
+			continue;
+		more = true;
+		if ((c->of == c->index && is_continued(creds, c)) || speaks_for_renewal(creds, l, c))
 			continue;
 		mf_list_del(p);
 		mf_cred_free(c);
 	}
+	return more;
+}
+
+/* As drop_expired, which need not look as long as the first of them has not expired, and no slot has another head. */
+static void
+drop_expired_of(struct mf_lease *l, int64_t now_us)
+{
+	if (now_us <= l->creds_due_us)
+		return;
+	bool more = drop_expired(&l->creds, l, now_us);
+	l->creds_n = 0;
+	l->creds_due_us = INT64_MAX;
+	MF_LIST_EACH(p, &l->creds)
+	{
+		const struct mf_cred *c = MF_LIST_ITEM(p, struct mf_cred, at);
+		l->creds_n++;
+		if (!is_head(l, c) && c->exp * 1000000 < l->creds_due_us)
+			l->creds_due_us = c->exp * 1000000;
+	}
+	if (more)
+		l->creds_due_us = 0;
 }
 
 static enum mf_status
@@ -117,15 +146,19 @@ static void
 add_generation(const struct step *a, struct mf_lease *l, struct mf_cred *c)
 {
 	if (!a->st->loading)
-		drop_expired(&l->creds, l, a->r->ts_us);
-	MF_LIST_EACH(p, &l->creds)
-	{
+		drop_expired_of(l, a->r->ts_us);
+	/* The one before it has superseded all others. A token is no generation: it is good until its own time is over. */
+	for (struct mf_list *p = l->creds.prev; p != &l->creds && c->kid[0] == '\0'; p = p->prev) {
 		struct mf_cred *old = MF_LIST_ITEM(p, struct mf_cred, at);
-		/* A token is no generation of its slot: it is good until its own time is over. */
-		if (old->slot == c->slot && old->kid[0] == '\0' && c->kid[0] == '\0')
-			old->superseded = true;
+		if (old->slot != c->slot || old->kid[0] != '\0')
+			continue;
+		old->superseded = true;
+		break;
 	}
 	mf_list_add_tail(&l->creds, &c->at);
+	l->creds_n++;
+	if (c->exp * 1000000 < l->creds_due_us)
+		l->creds_due_us = c->exp * 1000000;
 }
 
 enum mf_status
@@ -160,11 +193,12 @@ mf_state_svid_issued(const struct step *a)
 		if (c->epoch == l->epoch) {
 			l->slot_used[slot] = true;
 			l->slot_index[slot] = a->index;
+			l->creds_due_us = 0; /* the head before it may be forgotten */
 		}
 		add_generation(a, l, c);
 	} else {
 		if (!a->st->loading)
-			drop_expired(creds, NULL, a->r->ts_us);
+			(void)drop_expired(creds, NULL, a->r->ts_us);
 		mf_list_add_tail(creds, &c->at);
 	}
 	return MF_OK;
@@ -180,8 +214,10 @@ mf_state_svid_renewed(const struct step *a)
 	MF_LIST_EACH(p, &l->creds)
 	{
 		const struct mf_cred *c = MF_LIST_ITEM(p, struct mf_cred, at);
-		if (c->index == (uint64_t)a->r->n[MF_RN_OF] && c->of == c->index)
-			first = c;
+		if (c->index != (uint64_t)a->r->n[MF_RN_OF] || c->of != c->index)
+			continue;
+		first = c;
+		break;
 	}
 	if (first == NULL || (!a->st->loading && first->epoch != l->epoch))
 		return broken(a, "continues a certificate that this lease does not have");

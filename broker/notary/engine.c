@@ -31,6 +31,7 @@ mf_engine_new(const struct mf_engine_conf *conf, const struct mf_engine_ops *ops
 		return MF_FAIL(err, MF_E_NOMEM, "engine: out of memory");
 	e->conf = *conf;
 	e->ops = ops;
+	mf_buf_init(&e->record, MF_LIM_RECORD);
 	e->ctx = ctx;
 	mf_list_init(&e->releases);
 	mf_list_init(&e->cloud.errands);
@@ -92,6 +93,7 @@ mf_engine_free(struct mf_engine *e)
 	mf_policy_free(e->policy);
 	mf_engine_policy_care_free(e);
 	mf_state_free(e->state);
+	mf_buf_fini(&e->record);
 	free(e->trust_domain);
 	free(e->broker_id);
 	free(e->origin);
@@ -149,22 +151,22 @@ mf_engine_record(struct mf_engine *e, struct mf_now now, struct mf_record *r)
 	struct mf_err err = { 0 };
 	char id[37];
 	uint8_t random[10];
+	struct mf_buf *bytes = &e->record;
 	if (e->broken)
 		return UINT64_MAX;
 	e->conf.rand.fill(e->conf.rand.ctx, random, sizeof(random));
 	/* Not a clock that nobody believes: what comes after it would lie before the log's own time. */
 	r->ts_us = mf_engine_wall(e, now);
-	mf_uuid7(r->ts_us, random, id);
 	if (r->type != MF_REC_SVID_RENEWED) {
+		mf_uuid7(r->ts_us, random, id);
 		mf_record_set_str(r, MF_RS_ID, id);
 		mf_record_set_str(r, MF_RS_BROKER, e->broker_id);
 		mf_record_set_str(r, MF_RS_BOOT, e->boot);
 		mf_record_set_str(r, MF_RS_ORIGIN, e->origin);
 	}
-	MF_AUTO_IN(mf_buf_fini) struct mf_buf bytes;
-	mf_buf_init(&bytes, MF_LIM_RECORD);
+	mf_buf_reset(bytes);
 	uint64_t index = mf_state_size(e->state);
-	enum mf_status s = mf_record_encode(r, &bytes, &err);
+	enum mf_status s = mf_record_encode(r, bytes, &err);
 	if ((s == MF_E_TOOBIG || s == MF_E_INVALID) && !mf_record_is_removal(r->type)) {
 		/* Nothing has happened yet. Limits should have caught it, but it is no reason to stop serving. */
 		e->ops->event(e->ctx, "record.refused", err.msg);
@@ -177,7 +179,7 @@ mf_engine_record(struct mf_engine *e, struct mf_now now, struct mf_record *r)
 		mf_engine_break(e, err.msg);
 		return UINT64_MAX;
 	}
-	e->ops->append(e->ctx, index, mf_buf_slice(&bytes), mf_record_is_removal(r->type));
+	e->ops->append(e->ctx, index, mf_buf_slice(bytes), mf_record_is_removal(r->type));
 	mf_engine_timers_after(e, r);
 	mf_engine_revoke_after(e, r);
 	return index;

@@ -248,6 +248,7 @@ struct mf_engine {
 	uint64_t next_work;
 	struct mf_heap jobs_due, nodes_due;
 	struct job_timer *job_timers;
+	struct mf_buf record;	 /* where one is written: its memory is used again */
 	struct mf_list releases; /* by index */
 	uint64_t durable;
 	uint64_t start_ms;

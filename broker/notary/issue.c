@@ -173,7 +173,8 @@ fill_part(struct mf_engine *e, struct mf_now now, struct work *w, size_t i, cons
 	if (f == NULL)
 		return MF_FAIL(err, MF_E_NOMEM, "out of memory");
 	const char *name = w->kind == WORK_RENEW ? mf_engine_name_of_slot(v->l, slot) : NULL;
-	(void)snprintf(before, sizeof(before), "spiffe://%s", e->trust_domain);
+	if (name == NULL)
+		(void)snprintf(before, sizeof(before), "spiffe://%s", e->trust_domain);
 	f->spiffe_id = name != NULL ? strdup(name) : expand(v, id->path, MF_TEMPLATE_PATH, before, err);
 	f->cn = id->cn[0] == '\0' ? strdup("") : expand(v, id->cn, MF_TEMPLATE_CN, "", err);
 	w->part[i].hint = strdup(id->hint);
@@ -195,6 +196,13 @@ live(const struct mf_list *creds, struct mf_now now)
 	MF_LIST_EACH(p, creds)
 	n += MF_LIST_ITEM(p, struct mf_cred, at)->exp * 1000000 > now.wall_us;
 	return n;
+}
+
+/* Would ${more} be too many? Counted only where it could be: the list has what expired since the last record, too. */
+static bool
+is_crowded(const struct mf_lease *l, struct mf_now now, size_t more)
+{
+	return l->creds_n + more > LIVE_MAX && live(&l->creds, now) + more > LIVE_MAX;
 }
 
 /* ---- work under way ---- */
@@ -272,7 +280,7 @@ mf_engine_issue(struct mf_engine *e, struct mf_now now, struct session *s, uint6
 		    "the profile has more identities than keys were sent", NULL);
 		return;
 	}
-	if (live(&l->creds, now) + n > LIVE_MAX) {
+	if (is_crowded(l, now, n)) {
 		mf_send_refusal(e, s->sid, request_id, UNAVAILABLE,
 		    "this instance has too many certificates that have not expired: it renews or attaches "
 		    "too often",
@@ -284,8 +292,8 @@ mf_engine_issue(struct mf_engine *e, struct mf_now now, struct session *s, uint6
 		mf_send_refusal(e, s->sid, request_id, UNAVAILABLE, "the broker is busy: try again", NULL);
 		return;
 	}
-	(void)snprintf(w->node_id, sizeof(w->node_id), "%s", s->node_id);
-	(void)snprintf(w->lease, sizeof(w->lease), "%s", l->id);
+	memcpy(w->node_id, s->node_id, sizeof(w->node_id));
+	memcpy(w->lease, l->id, sizeof(w->lease));
 	(void)snprintf(w->profile, sizeof(w->profile), "%s", p->name);
 	w->epoch = l->epoch;
 	w->drain_ms = p->drain_ms;
@@ -433,32 +441,32 @@ put_base64url(struct mf_slice in, char *to, size_t cap)
 	to[b.n] = '\0';
 }
 
-struct spelled {
-	char serial[33], der[44], spki[44];
-};
+static void
+spell_serial(const struct mf_sign_request *f, char ret_serial[33])
+{
+	mf_engine_hex(mf_slice(f->serial, sizeof(f->serial)), ret_serial);
+}
 
 static void
-spell(const struct work *w, size_t i, struct spelled *ret_s)
+spell_spki(const struct mf_sign_request *f, char ret_spki[44])
 {
 	uint8_t h[32];
-	const struct mf_sign_request *f = w->part[i].fields;
 	mf_sha256(mf_slice(f->point, sizeof(f->point)), h);
-	mf_engine_hex(mf_slice(f->serial, sizeof(f->serial)), ret_s->serial);
-	put_base64url(mf_slice(w->part[i].der, 32), ret_s->der, sizeof(ret_s->der));
-	put_base64url(mf_slice(h, sizeof(h)), ret_s->spki, sizeof(ret_s->spki));
+	put_base64url(mf_slice(h, sizeof(h)), ret_spki, 44);
 }
 
 static uint64_t
 record_part(struct mf_engine *e, struct mf_now now, const struct work *w, size_t i, const struct mf_lease *l)
 {
-	struct spelled t;
+	char serial[33], der[44], spki[44];
 	const struct mf_sign_request *f = w->part[i].fields;
 	const size_t slot = w->part[i].slot;
 	bool renewed = w->kind == WORK_RENEW && l->slot_used[slot];
 	struct mf_record r = { .type = renewed ? MF_REC_SVID_RENEWED : MF_REC_SVID_ISSUED };
-	spell(w, i, &t);
-	mf_record_set_str(&r, MF_RS_SERIAL, t.serial);
-	mf_record_set_str(&r, MF_RS_DER, t.der);
+	spell_serial(f, serial);
+	put_base64url(mf_slice(w->part[i].der, 32), der, sizeof(der));
+	mf_record_set_str(&r, MF_RS_SERIAL, serial);
+	mf_record_set_str(&r, MF_RS_DER, der);
 	mf_record_set_num(&r, MF_RN_NBF, f->nbf);
 	mf_record_set_num(&r, MF_RN_EXP, f->exp);
 	if (l != NULL)
@@ -470,7 +478,8 @@ record_part(struct mf_engine *e, struct mf_now now, const struct work *w, size_t
 	}
 	mf_record_set_str(&r, MF_RS_HOLDER, l != NULL ? "job" : w->kind == WORK_OUTER ? "node" : "broker");
 	mf_record_set_str(&r, MF_RS_SPIFFE_ID, f->spiffe_id);
-	mf_record_set_str(&r, MF_RS_SPKI, t.spki);
+	spell_spki(f, spki);
+	mf_record_set_str(&r, MF_RS_SPKI, spki);
 	mf_record_set_str(&r, MF_RS_HINT, w->part[i].hint);
 	mf_record_set_str(&r, MF_RS_NODE_ID, w->node_id);
 	mf_record_set_num(&r, MF_RN_SLOT, (int64_t)slot);
@@ -494,17 +503,17 @@ grant(struct mf_engine *e, struct mf_now now, const struct work *w, const struct
 	Mayfly__Agent__V1__Down down = MAYFLY__AGENT__V1__DOWN__INIT;
 	Mayfly__Agent__V1__Grant g = MAYFLY__AGENT__V1__GRANT__INIT;
 	Mayfly__Agent__V1__Issued issued[MF_LIM_IDENTITIES], *pi[MF_LIM_IDENTITIES];
-	struct spelled t[MF_LIM_IDENTITIES];
+	char serial[MF_LIM_IDENTITIES][33];
 	char profile[MF_STATE_ID_MAX], lease[MF_STATE_ID_MAX], job[MF_STATE_ID_MAX], run[MF_STATE_ID_MAX];
 	for (size_t i = 0; i < w->n; i++) {
 		mayfly__agent__v1__issued__init(&issued[i]);
-		spell(w, i, &t[i]);
+		spell_serial(w->part[i].fields, serial[i]);
 		issued[i].point = (uint32_t)i;
 		issued[i].spiffe_id = w->part[i].fields->spiffe_id;
 		issued[i].hint = w->part[i].hint;
 		issued[i].chain.data = w->part[i].chain;
 		issued[i].chain.len = w->part[i].chain_n;
-		issued[i].serial = t[i].serial;
+		issued[i].serial = serial[i];
 		issued[i].not_before = w->part[i].fields->nbf;
 		issued[i].not_after = w->part[i].fields->exp;
 		pi[i] = &issued[i];
@@ -619,7 +628,7 @@ finish(struct mf_engine *e, struct mf_now now, const struct work *w)
 		    "the job's deadline changed while the certificate was being made: ask again", NULL);
 		return;
 	}
-	uint64_t index = live(&l->creds, now) + w->n > LIVE_MAX ? UINT64_MAX : 0;
+	uint64_t index = is_crowded(l, now, w->n) ? UINT64_MAX : 0;
 	for (size_t i = 0; i < w->n && index != UINT64_MAX; i++)
 		index = record_part(e, now, w, i, l);
 	if (index != UINT64_MAX)

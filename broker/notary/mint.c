@@ -125,16 +125,19 @@ is_listed(const struct mf_policy_profile *p, const char *audience)
 	return false;
 }
 
-static size_t
-live_tokens(const struct mf_lease *l, struct mf_now now)
+/* As many as one lease may have at once. Counted only where it could be. */
+static bool
+has_enough_tokens(const struct mf_lease *l, struct mf_now now)
 {
 	size_t n = 0;
+	if (l->creds_n < LIVE_TOKENS_MAX)
+		return false;
 	MF_LIST_EACH(p, &l->creds)
 	{
 		const struct mf_cred *c = MF_LIST_ITEM(p, struct mf_cred, at);
 		n += c->kid[0] != '\0' && c->exp * 1000000 > now.wall_us;
 	}
-	return n;
+	return n >= LIVE_TOKENS_MAX;
 }
 
 /* ---- a denial: durable before it is told; who asks in a loop fills no disk ---- */
@@ -359,7 +362,7 @@ mf_engine_mint_jwt(struct mf_engine *e, struct mf_now now, struct session *s, ui
 		code = UNAVAILABLE;
 		why = mf_engine_why_not(e, now);
 	}
-	if (why == NULL && live_tokens(l, now) >= LIVE_TOKENS_MAX)
+	if (why == NULL && has_enough_tokens(l, now))
 		why =
 		    "this instance has too many tokens that have not expired: it asks for too many audiences";
 	if (why != NULL) {
@@ -498,7 +501,7 @@ finish(struct mf_engine *e, struct mf_now now, const struct jwt_work *w, struct 
 		    "the job's deadline changed while the token was being made: ask again", NULL);
 		return;
 	}
-	uint64_t index = live_tokens(l, now) >= LIVE_TOKENS_MAX ? UINT64_MAX : record(e, now, w, l, token);
+	uint64_t index = has_enough_tokens(l, now) ? UINT64_MAX : record(e, now, w, l, token);
 	if (index == UINT64_MAX)
 		mf_send_refusal(e, w->sid, w->request_id, UNAVAILABLE,
 		    "the broker could not record the token: try again later", NULL);

@@ -287,7 +287,7 @@ open_engine(struct mf_notary *n, struct mf_store_opened *o, struct mf_err *err)
 		.server_ttl_s = n->conf.node_ttl_ms / 1000,
 		.backdate_s = BACKDATE_S,
 		.ca = n->conf.ca,
-		.rand = mf_rand_system(),
+		.rand = mf_rand_pooled(&n->random),
 		.watch_issuer = n->conf.oidc_watch ? n->conf.oidc_issuer : NULL,
 		.max_pending = MAX_PENDING,
 		.attest = mf_evidence_conf(n->evidence),

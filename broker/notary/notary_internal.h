@@ -41,6 +41,7 @@ struct mf_notary {
 	int exit_code;
 	struct mf_approvals *approvals;
 	struct mf_oidc_files *oidc;
+	struct mf_rand_pool random; /* of the state thread */
 };
 
 /* notary_ops.c: what the engine asks for; its context is the struct mf_notary. */

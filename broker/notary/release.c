@@ -34,32 +34,42 @@ queue(struct mf_engine *e, struct release *r)
 	mf_list_add_head(at, &r->at);
 }
 
-struct release *
-mf_release_bytes(
-    struct mf_engine *e, struct mf_now now, enum release_kind kind, uint64_t index, struct mf_slice bytes)
+/* Takes ${bytes}, also when it fails. */
+static struct release *
+take_bytes(
+    struct mf_engine *e, struct mf_now now, enum release_kind kind, uint64_t index, uint8_t *bytes, size_t n)
 {
 	struct release *r = index == UINT64_MAX ? NULL : calloc(1, sizeof(*r));
 	if (r == NULL) {
 		if (index != UINT64_MAX)
 			mf_engine_break(e, NO_MEMORY);
+		mf_wipe(bytes, n);
+		free(bytes);
 		return NULL;
 	}
 	mf_list_init(&r->at);
 	r->kind = kind;
 	r->index = index;
 	r->since_ms = now.mono_ms;
-	r->bytes_n = bytes.n;
-	if (bytes.n > 0) {
-		r->bytes = malloc(bytes.n);
-		if (r->bytes == NULL) {
-			free(r);
-			mf_engine_break(e, NO_MEMORY);
-			return NULL;
-		}
-		memcpy(r->bytes, bytes.p, bytes.n);
-	}
+	r->bytes = bytes;
+	r->bytes_n = n;
 	queue(e, r);
 	return r;
+}
+
+struct release *
+mf_release_bytes(
+    struct mf_engine *e, struct mf_now now, enum release_kind kind, uint64_t index, struct mf_slice bytes)
+{
+	uint8_t *copy = bytes.n == 0 ? NULL : malloc(bytes.n);
+	if (bytes.n > 0 && copy == NULL) {
+		if (index != UINT64_MAX)
+			mf_engine_break(e, NO_MEMORY);
+		return NULL;
+	}
+	if (copy != NULL)
+		memcpy(copy, bytes.p, bytes.n);
+	return take_bytes(e, now, kind, index, copy, bytes.n);
 }
 
 struct release *
@@ -73,9 +83,7 @@ mf_release_down(struct mf_engine *e, struct mf_now now, uint64_t index, uint64_t
 		return NULL;
 	}
 	(void)mayfly__agent__v1__down__pack(down, bytes);
-	struct release *r = mf_release_bytes(e, now, REL_DOWN, index, mf_slice(bytes, n));
-	mf_wipe(bytes, n);
-	free(bytes);
+	struct release *r = take_bytes(e, now, REL_DOWN, index, bytes, n);
 	if (r != NULL) {
 		r->sid = sid;
 		r->lane = lane;
@@ -159,10 +167,12 @@ gives_ended(struct mf_engine *e, const struct release *r)
 {
 	const struct mf_lease *l = mf_state_lease(e->state, mf_slice_str(r->lease));
 	bool found = false;
-	MF_LIST_EACH(p, &l->creds)
-	{
+	/* From the newest: they stand in the order of the log. */
+	for (struct mf_list *p = l->creds.prev; p != &l->creds; p = p->prev) {
 		const struct mf_cred *c = MF_LIST_ITEM(p, struct mf_cred, at);
-		found |= c->ended_us != 0 && c->index >= r->first && c->index <= r->index;
+		if (c->index < r->first)
+			break;
+		found |= c->ended_us != 0 && c->index <= r->index;
 	}
 	MF_LIST_EACH(p, &l->clouds)
 	{

@@ -3,6 +3,7 @@
 #include <stdalign.h>
 #include <stdlib.h>
 
+#define FIRST 960u /* many stay small; malloc has these at hand */
 #define CHUNK 8192u
 
 struct chunk {
@@ -49,7 +50,7 @@ mf_arena_alloc(struct mf_arena *a, size_t n, size_t size)
 		return NULL;
 	struct chunk *c = a->chunks;
 	if (c == NULL || want > c->size - c->used) {
-		size_t room = want > CHUNK ? want : CHUNK;
+		size_t usual = c == NULL ? FIRST : CHUNK, room = want > usual ? want : usual;
 		c = calloc(1, sizeof(*c) + room);
 		if (c == NULL)
 			return NULL;

@@ -2,7 +2,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
+
+#include "base/secret.h"
 
 void
 mf_rand_bytes(void *to, size_t n)
@@ -31,4 +34,27 @@ struct mf_rand
 mf_rand_system(void)
 {
 	return (struct mf_rand) { fill_system, NULL };
+}
+
+static void
+fill_pooled(void *ctx, void *to, size_t n)
+{
+	struct mf_rand_pool *p = ctx;
+	if (n > sizeof(p->bytes) / 4) {
+		mf_rand_bytes(to, n);
+		return;
+	}
+	if (n > p->left) {
+		mf_rand_bytes(p->bytes, sizeof(p->bytes));
+		p->left = sizeof(p->bytes);
+	}
+	p->left -= n;
+	memcpy(to, p->bytes + p->left, n);
+	mf_wipe(p->bytes + p->left, n);
+}
+
+struct mf_rand
+mf_rand_pooled(struct mf_rand_pool *p)
+{
+	return (struct mf_rand) { fill_pooled, p };
 }

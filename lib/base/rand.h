@@ -15,4 +15,14 @@ struct mf_rand {
 };
 /* The kernel's. */
 struct mf_rand mf_rand_system(void);
+
+/*
+ * The kernel's, some hundred bytes at a time, where a system call for each number would be felt. What was given is wiped. Of one
+ * thread, in a process that does not fork. Starts zeroed.
+ */
+struct mf_rand_pool {
+	uint8_t bytes[512];
+	size_t left;
+};
+struct mf_rand mf_rand_pooled(struct mf_rand_pool *p);
 #endif

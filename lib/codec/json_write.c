@@ -120,8 +120,19 @@ escape_of(uint8_t c)
 static bool
 is_plain(struct mf_slice s)
 {
+	const uint64_t one = UINT64_C(0x0101010101010101), top = one << 7;
+	uint64_t bad8 = 0;
 	unsigned bad = 0;
-	for (size_t i = 0; i < s.n; i++) {
+	size_t i = 0;
+	for (; i + 8 <= s.n; i += 8) { /* eight at a time: below 0x20, above 0x7f, a quote, a backslash */
+		uint64_t x;
+		memcpy(&x, s.p + i, 8);
+		uint64_t q = x ^ (one * '"'), b = x ^ (one * '\\');
+		bad8 |= ((x - one * 0x20) & ~x) | x | ((q - one) & ~q) | ((b - one) & ~b);
+	}
+	if ((bad8 & top) != 0)
+		return false;
+	for (; i < s.n; i++) {
 		uint8_t c = s.p[i];
 		bad |= (unsigned)(c < 0x20) | (unsigned)(c > 0x7f) | (unsigned)(c == '"') |
 		       (unsigned)(c == '\\');
@@ -202,10 +213,10 @@ unescape_next(struct mf_reader *r, uint8_t *ret_c)
 
 /* True when the last key of this object stands before ${key} in byte order. */
 static bool
-in_order(const struct mf_jw *w, struct mf_slice key)
+in_order(const struct mf_jw *w, struct mf_slice key, bool plain)
 {
 	size_t l = w->depth - 1;
-	if (w->level[l].plain && is_plain(key)) {
+	if (w->level[l].plain && plain) {
 		size_t n = w->level[l].key_n < key.n ? w->level[l].key_n : key.n;
 		int c = n == 0 ? 0 : memcmp(w->to->p + w->level[l].key_at, key.p, n);
 		return c != 0 ? c < 0 : w->level[l].key_n < key.n;
@@ -232,23 +243,24 @@ mf_jw_key_slice(struct mf_jw *w, struct mf_slice key)
 		return;
 	}
 	size_t l = w->depth - 1;
+	bool plain = is_plain(key);
 	if (w->level[l].any) {
-		if (w->sorted && !in_order(w, key)) {
+		if (w->sorted && !in_order(w, key, plain)) {
 			fail(w, MF_E_INTERNAL);
 			return;
 		}
 		mf_buf_put_u8(w->to, ',');
 	}
 	w->level[l].key_at = w->to->n + 1;
-	w->level[l].plain = is_plain(key);
-	if (w->level[l].plain)
+	w->level[l].plain = plain;
+	if (plain)
 		put_plain(w, key, ':');
 	else
 		put_quoted(w, key);
 	if (w->to->failed != MF_OK)
 		return;
-	w->level[l].key_n = w->level[l].plain ? key.n : w->to->n - w->level[l].key_at - 1;
-	if (!w->level[l].plain)
+	w->level[l].key_n = plain ? key.n : w->to->n - w->level[l].key_at - 1;
+	if (!plain)
 		mf_buf_put_u8(w->to, ':');
 	w->have_key = true;
 }

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "base/rand.h"
 #include "base/secret.h"
 #include "base/text.h"
 
@@ -267,6 +268,26 @@ test_list_map(void **state)
 	HASH_CLEAR(hh, map);
 }
 
+/* What was given is in the pool no more, nothing is given twice, and large orders pass it by. */
+static void
+test_rand_pool(void **state)
+{
+	MF_UNUSED(state);
+	struct mf_rand_pool pool = { .left = 0 };
+	struct mf_rand r = mf_rand_pooled(&pool);
+	uint8_t got[64][16], large[400];
+	for (size_t i = 0; i < 64; i++) {
+		r.fill(r.ctx, got[i], sizeof(got[i]));
+		for (size_t k = pool.left; k < sizeof(pool.bytes); k++)
+			assert_int_equal(pool.bytes[k], 0);
+		for (size_t k = 0; k < i; k++)
+			assert_memory_not_equal(got[i], got[k], sizeof(got[i]));
+	}
+	size_t left = pool.left;
+	r.fill(r.ctx, large, sizeof(large));
+	assert_int_equal(pool.left, left);
+}
+
 int
 main(void)
 {
@@ -279,6 +300,7 @@ main(void)
 		cmocka_unit_test(test_time),
 		cmocka_unit_test(test_secret),
 		cmocka_unit_test(test_list_map),
+		cmocka_unit_test(test_rand_pool),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -319,6 +319,31 @@ test_write_like_jansson(void **state)
 	mf_buf_fini(&b);
 }
 
+/* Strings are looked at eight bytes at a time: every byte at every place of short and longer ones. */
+static void
+test_write_every_byte(void **state)
+{
+	MF_UNUSED(state);
+	for (size_t n = 1; n <= 19; n++)
+		for (size_t at = 0; at < n; at++)
+			for (int c = 1; c < 128; c++) {
+				char text[20] = { 0 }, *want;
+				memset(text, 'x', n);
+				text[at] = (char)c;
+				json_t *j = json_string(text);
+				want = json_dumps(j, JSON_ENCODE_ANY);
+				MF_AUTO_IN(mf_buf_fini) struct mf_buf b;
+				mf_buf_init(&b, 256);
+				struct mf_jw w;
+				mf_jw_init(&w, &b, true);
+				mf_jw_str(&w, text);
+				assert_int_equal(mf_jw_finish(&w, NULL), MF_OK);
+				assert_string_equal(mf_buf_cstr(&b), want);
+				free(want);
+				json_decref(j);
+			}
+}
+
 static void
 test_write_helpers(void **state)
 {
@@ -438,6 +463,7 @@ main(void)
 		cmocka_unit_test(test_need),
 		cmocka_unit_test(test_suggest),
 		cmocka_unit_test(test_write_like_jansson),
+		cmocka_unit_test(test_write_every_byte),
 		cmocka_unit_test(test_write_helpers),
 		cmocka_unit_test(test_write_mistakes),
 		cmocka_unit_test(test_write_cap),
