@@ -48,9 +48,9 @@ mf_assertions_free(struct mf_assertions *a)
 }
 
 static enum mf_status
-sign_both(struct errand *x)
+sign_both(struct errand *x, struct mf_jwt_signer *signers)
 {
-	MF_AUTO(mf_jws_signer_free) struct mf_jws_signer *signer = NULL;
+	struct mf_jws_signer *signer = NULL;
 	const struct mf_assertion_request *r = x->req;
 	struct mf_assertion_tag tags[MF_ASSERTION_TAGS];
 	for (size_t i = 0; i < r->tags_n && i < MF_COUNT(tags); i++)
@@ -65,7 +65,7 @@ sign_both(struct errand *x)
 		.tags = tags,
 		.tags_n = r->tags_n,
 		.source_identity = mf_slice_str(r->source_identity) };
-	MF_TRY(mf_jws_signer_new(r->key, &signer, NULL));
+	MF_TRY(mf_jwt_signer_of(signers, r->key, &signer, NULL));
 	MF_TRY(mf_assertion_put(&f, r->key, signer, &x->token, NULL));
 	if (r->client_id == NULL)
 		return MF_OK;
@@ -80,10 +80,10 @@ sign_both(struct errand *x)
 
 /* In a thread of the crew. */
 static void
-run(void *arg)
+run(void *arg, struct mf_jwt_signer *signers)
 {
 	struct errand *x = arg;
-	x->ok = sign_both(x) == MF_OK;
+	x->ok = sign_both(x, signers) == MF_OK;
 }
 
 void

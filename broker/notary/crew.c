@@ -6,7 +6,6 @@
 #include "base/clock.h"
 #include "base/map.h"
 #include "broker/notary/crew_key.h"
-#include "broker/notary/jwt_signer.h"
 #include "crypto/inner.h"
 #include "rpc/pb_check.h"
 
@@ -47,7 +46,7 @@ struct task {
 	struct mf_approval_job *job;
 	struct mf_crew_key *key; /* TASK_ADD_KEY */
 	char key_id[MF_CA_KEY_ID + 1];
-	void (*errand)(void *arg);
+	mf_crew_errand_fn errand;
 	void *arg;
 	size_t n;
 	uint8_t bytes[];
@@ -378,7 +377,7 @@ run_errand(struct worker *w, const struct task *t)
 {
 	struct mf_crew_event *ev = new_event(MF_CREW_DONE, 0);
 	ev->arg = t->arg;
-	t->errand(t->arg);
+	t->errand(t->arg, w->jwt);
 	post(w, ev);
 }
 
@@ -650,7 +649,7 @@ mf_crew_drop_key(struct mf_crew *c, const char *id)
 }
 
 void
-mf_crew_errand(struct mf_crew *c, void (*errand)(void *arg), void *arg)
+mf_crew_errand(struct mf_crew *c, mf_crew_errand_fn errand, void *arg)
 {
 	struct task t = { .kind = TASK_ERRAND, .errand = errand, .arg = arg };
 	give(c, c->next++ % c->n, &t, mf_slice(NULL, 0));

@@ -9,6 +9,7 @@
 #define MF_NOTARY_CREW_H
 #include "broker/notary/approval.h"
 #include "broker/notary/engine.h"
+#include "broker/notary/jwt_signer.h"
 #include "broker/notary/mailbox.h"
 #include "broker/keys/ca_key.h"
 #include "crypto/x25519.h"
@@ -82,8 +83,12 @@ void mf_crew_close_all(struct mf_crew *c);
 MF_NODISCARD enum mf_status
 mf_crew_add_key(struct mf_crew *c, const char *trust_domain, const struct mf_ca_key *k, struct mf_err *err);
 void mf_crew_drop_key(struct mf_crew *c, const char *id);
-/* Run ${errand} in a worker; MF_CREW_DONE with ${arg} tells when it has. At the crew's end it may never run. */
-void mf_crew_errand(struct mf_crew *c, void (*errand)(void *arg), void *arg);
+/*
+ * Run ${errand} in a worker; MF_CREW_DONE with ${arg} tells when it has. At the crew's end it may never run. ${signers} are the
+ * worker's own, for an errand that signs.
+ */
+typedef void (*mf_crew_errand_fn)(void *arg, struct mf_jwt_signer *signers);
+void mf_crew_errand(struct mf_crew *c, mf_crew_errand_fn errand, void *arg);
 /* Takes ${req}. */
 void mf_crew_sign(struct mf_crew *c, struct mf_sign_request *req);
 void mf_crew_sign_jwt(struct mf_crew *c, struct mf_jwt_request *req);

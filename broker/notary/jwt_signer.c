@@ -4,7 +4,8 @@
 
 #include "codec/jwt_svid.h"
 
-#define KEYS 4u /* both algorithms, and those before them while a rotation is under way */
+#define KEYS \
+	8u /* of SVIDs and assertions: both algorithms, and those before them while a rotation is under way */
 
 struct mf_jwt_signer {
 	struct {
@@ -43,8 +44,8 @@ mf_jwt_signer_free(struct mf_jwt_signer *s)
 	free(s);
 }
 
-static enum mf_status
-signer_of(
+enum mf_status
+mf_jwt_signer_of(
     struct mf_jwt_signer *s, struct mf_jws_key *key, struct mf_jws_signer **ret_signer, struct mf_err *err)
 {
 	for (size_t i = 0; i < KEYS; i++)
@@ -70,7 +71,7 @@ mf_jwt_signer_make(
 		return MF_FAIL(err, MF_E_TOOBIG, "jwt: more than %u audiences", MF_LIM_JWT_AUDIENCES);
 	for (size_t i = 0; i < req->audiences_n; i++)
 		aud[i] = mf_slice_str(req->audiences[i]);
-	MF_TRY(signer_of(s, req->key, &signer, err));
+	MF_TRY(mf_jwt_signer_of(s, req->key, &signer, err));
 	const struct mf_jwt_svid_fields f = { .alg = mf_jws_key_alg(req->key),
 		.kid = mf_slice_str(mf_jws_key_kid(req->key)),
 		.spiffe_id = mf_slice_str(req->spiffe_id),

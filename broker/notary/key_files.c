@@ -308,9 +308,10 @@ make_under(struct job *j)
 
 /* In a worker. The file is whole and synced when this returns: only then comes the record that names it. */
 static void
-make(void *arg)
+make(void *arg, struct mf_jwt_signer *signers)
 {
 	struct job *j = arg;
+	MF_UNUSED(signers);
 	const struct mf_ca_key_conf *conf = &j->files->conf;
 	enum mf_status s;
 	if (!mf_key_use_is_x509(j->use)) {
@@ -329,9 +330,10 @@ make(void *arg)
 
 /* What cannot be made is answered like what could not: with its reason. */
 static void
-refuse(void *arg)
+refuse(void *arg, struct mf_jwt_signer *signers)
 {
 	MF_UNUSED(arg);
+	MF_UNUSED(signers);
 }
 
 void

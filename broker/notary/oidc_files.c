@@ -80,9 +80,10 @@ write_all(int dirfd, const struct mf_oidc_docs *d, struct mf_err *err)
 
 /* In a worker. */
 static void
-run(void *arg)
+run(void *arg, struct mf_jwt_signer *signers)
 {
 	struct job *j = arg;
+	MF_UNUSED(signers);
 	mf_oidc_docs_fini(&j->docs); /* of a try that failed */
 	mf_oidc_docs_init(&j->docs);
 	enum mf_status s = mf_oidc_docs_make(&j->files->conf, &j->set, j->x5c, &j->docs, &j->err);

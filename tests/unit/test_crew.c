@@ -11,7 +11,6 @@
 #include "base/limits.h"
 #include "broker/keys/broker_keys.h"
 #include "broker/notary/crew.h"
-#include "codec/jws.h"
 #include "codec/x509_read.h"
 #include "crypto/inner.h"
 
@@ -92,8 +91,7 @@ event_of(struct crew *f, enum mf_crew_event_kind kind, uint64_t sid, bool wait)
 		MF_LIST_EACH(p, &f->events)
 		{
 			struct mf_crew_event *ev = MF_LIST_ITEM(p, struct mf_crew_event, at);
-			if (ev->kind != kind ||
-			    (kind != MF_CREW_SIGNED && kind != MF_CREW_JWT && ev->sid != sid))
+			if (ev->kind != kind || (kind != MF_CREW_SIGNED && ev->sid != sid))
 				continue;
 			mf_list_del(p);
 			return ev;
@@ -563,53 +561,6 @@ test_certificates(void **state)
 	crew_fini(&f);
 }
 
-static struct mf_jwt_request *
-jwt_request(uint64_t ticket, struct mf_jws_key *key, const char *audience)
-{
-	struct mf_jwt_request *r = calloc(1, sizeof(*r));
-	assert_non_null(r);
-	r->ticket = ticket;
-	r->key = mf_jws_key_ref(key);
-	memset(r->jti, 'a', 32);
-	r->iat = 1;
-	r->exp = 2;
-	r->spiffe_id = strdup("spiffe://" TD "/x");
-	r->audiences = calloc(1, sizeof(*r->audiences));
-	assert_non_null(r->audiences);
-	r->audiences[0] = strdup(audience);
-	r->audiences_n = 1;
-	return r;
-}
-
-/* Tokens of more keys than a worker keeps signers for, and one whose fields are wrong. */
-static void
-test_jwts(void **state)
-{
-	MF_UNUSED(state);
-	struct crew f;
-	struct mf_jws_key *keys[6];
-	crew_init(&f, 2, 8, 0);
-	for (size_t k = 0; k < MF_COUNT(keys); k++)
-		assert_int_equal(mf_jws_key_generate(MF_JWS_ES256, &keys[k], NULL), MF_OK);
-	for (unsigned i = 0; i < 48; i++)
-		mf_crew_sign_jwt(f.c, jwt_request(i, keys[i % MF_COUNT(keys)], i == 7 ? "" : "a"));
-	for (unsigned i = 0; i < 48; i++) {
-		struct mf_crew_event *ev = event_of(&f, MF_CREW_JWT, 0, true);
-		MF_AUTO(mf_jws_free) struct mf_jws *jws = NULL;
-		if (ev->ticket == 7) {
-			assert_int_equal(ev->bytes.n, 0);
-		} else {
-			assert_int_equal(mf_jws_parse(mf_buf_slice(&ev->bytes), &jws, NULL), MF_OK);
-			assert_true(mf_slice_eq_str(
-			    mf_jws_kid(jws), mf_jws_key_kid(keys[ev->ticket % MF_COUNT(keys)])));
-		}
-		mf_crew_event_free(ev);
-	}
-	for (size_t k = 0; k < MF_COUNT(keys); k++)
-		mf_jws_key_free(keys[k]);
-	crew_fini(&f);
-}
-
 /* Many sessions and certificates at a time: for the thread sanitizer above all. */
 static void
 test_crowd(void **state)
@@ -665,7 +616,6 @@ main(void)
 		cmocka_unit_test(test_closing),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_certificates),
-		cmocka_unit_test(test_jwts),
 		cmocka_unit_test(test_crowd),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
