@@ -9,59 +9,28 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
-#include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <pthread.h>
 
 #include "codec/x509_peek.h"
 #include "codec/x509_read.h"
 #include "codec/x509_write.h"
 #include "crypto/hash.h"
 #include "crypto/p256.h"
+#include "ossl_fail.h"
 
 #define NOW INT64_C(1795000000)
 #define ROUNDS 5000 /* more allocations than any operation makes: a hang limit */
 
-static long countdown; /* 0: none fails */
-static bool fired;
-
-static bool
-fails_now(const char *file)
-{
-	/* mf_sha256 aborts without memory (hash.h): its one allocation, and verification's like it, is spared */
-	if (countdown == 0 || (file != NULL && strstr(file, "sha2_prov") != NULL) || --countdown > 0)
-		return false;
-	fired = true;
-	return true;
-}
-
-static void *
-hook_malloc(size_t n, const char *file, int line)
-{
-	MF_UNUSED(line);
-	return fails_now(file) ? NULL : malloc(n);
-}
-
-static void *
-hook_realloc(void *p, size_t n, const char *file, int line)
-{
-	MF_UNUSED(line);
-	return fails_now(file) ? NULL : realloc(p, n);
-}
-
-static void
-hook_free(void *p, const char *file, int line)
-{
-	MF_UNUSED(file);
-	MF_UNUSED(line);
-	free(p);
-}
+/* mf_sha256 aborts without memory (hash.h): its one allocation, and verification's like it, is spared. */
+static const char *const hash[] = { "sha2_prov" };
 
 /* What the operations work on, made before anything fails. */
 static struct {
 	struct mf_p256_key *key, *other;
 	struct mf_p256_signer *signer;
 	struct mf_secret *pkcs8;
-	struct mf_buf ca, leaf, forged, sig;
+	struct mf_buf ca, leaf, forged, sig, tbs;
 	struct mf_anchors *anchors;
 	uint8_t point[MF_P256_POINT_SIZE], digest[MF_SHA256_SIZE];
 } w;
@@ -89,7 +58,16 @@ op_sign(struct mf_err *err)
 	MF_AUTO_IN(mf_buf_fini) struct mf_buf sig;
 	mf_buf_init(&sig, MF_P256_SIG_MAX);
 	MF_TRY(mf_p256_signer_new(w.key, &s, err));
-	return mf_p256_sign_digest(s, w.digest, &sig, err);
+	enum mf_status st = mf_p256_sign_digest(s, w.digest, &sig, err);
+	assert_int_equal(sig.n > 0, st == MF_OK);
+	MF_TRY(st);
+	/* What was signed is good, whatever failed on the way. */
+	bool was = mf_ossl_spare(true);
+	assert_int_equal(
+	    mf_p256_verify_digest(mf_slice(w.point, sizeof(w.point)), w.digest, mf_buf_slice(&sig), err),
+	    MF_OK);
+	(void)mf_ossl_spare(was);
+	return MF_OK;
 }
 
 static enum mf_status
@@ -129,26 +107,78 @@ op_forged_verify(struct mf_err *err)
 	return verify(mf_buf_slice(&w.forged), err);
 }
 
+/* An SVID, issued: it is there whole and verifies, or it is not there. */
+static enum mf_status
+op_issue(struct mf_err *err)
+{
+	MF_AUTO_IN(mf_buf_fini) struct mf_buf cert;
+	mf_buf_init(&cert, MF_LIM_CERT_DER);
+	enum mf_status s = mf_x509_sign(mf_buf_slice(&w.tbs), w.signer, &cert, err);
+	assert_int_equal(cert.n > 0, s == MF_OK);
+	MF_TRY(s);
+	bool was = mf_ossl_spare(true);
+	assert_int_equal(verify(mf_buf_slice(&cert), err), MF_OK);
+	(void)mf_ossl_spare(was);
+	return MF_OK;
+}
+
+/* What a thread does first: its random generator is made then. */
+struct first {
+	enum mf_status (*op)(struct mf_err *err);
+	struct mf_err *err;
+	enum mf_status s;
+};
+
+static void *
+first_of_thread(void *arg)
+{
+	struct first *f = arg;
+	f->s = f->op(f->err);
+	ERR_clear_error();
+	return NULL;
+}
+
+static enum mf_status
+in_thread(enum mf_status (*op)(struct mf_err *err), struct mf_err *err)
+{
+	struct first f = { .op = op, .err = err };
+	pthread_t t;
+	assert_int_equal(pthread_create(&t, NULL, first_of_thread, &f), 0);
+	assert_int_equal(pthread_join(t, NULL), 0);
+	return f.s;
+}
+
+static enum mf_status
+op_thread_generate(struct mf_err *err)
+{
+	return in_thread(op_generate, err);
+}
+
+static enum mf_status
+op_thread_sign(struct mf_err *err)
+{
+	return in_thread(op_sign, err);
+}
+
 /* ${good}: the operation succeeds when nothing fails; otherwise it must never succeed. */
 static void
 fail_each(enum mf_status (*op)(struct mf_err *err), bool good)
 {
 	struct mf_err err = { 0 };
-	countdown = 0;
+	mf_ossl_spare_files(hash, MF_COUNT(hash));
 	assert_int_equal(op(&err) == MF_OK, good); /* warm: what is fetched once is not what fails */
 	long n = 1;
 	do {
 		err = (struct mf_err) { 0 };
-		fired = false;
-		countdown = n;
+		mf_ossl_fail(n);
 		enum mf_status s = op(&err);
-		countdown = 0;
+		mf_ossl_fail(0);
 		assert_int_equal(ERR_peek_error(), 0);
 		if (s == MF_OK)
 			assert_true(good);
 		else
-			assert_true(err.msg[0] != '\0' && (fired || !good));
-	} while (fired && n++ < ROUNDS);
+			assert_true(err.msg[0] != '\0' && (mf_ossl_failed() || !good));
+	} while (mf_ossl_failed() && n++ < ROUNDS);
 	assert_true(n > 1 && n < ROUNDS);
 }
 
@@ -156,8 +186,8 @@ static void
 make_leaf(struct mf_p256_signer *signer, const struct mf_x509_peek *ca, struct mf_buf *to)
 {
 	MF_AUTO(mf_spiffe_id_free) struct mf_spiffe_id *id = NULL;
-	struct mf_buf tbs;
-	mf_buf_init(&tbs, MF_LIM_CERT_DER);
+	mf_buf_fini(&w.tbs);
+	mf_buf_init(&w.tbs, MF_LIM_CERT_DER);
 	mf_buf_init(to, MF_LIM_CERT_DER);
 	assert_int_equal(mf_spiffe_id_parse(MF_SLICE_LIT("spiffe://td/a"), &id, NULL), MF_OK);
 	struct mf_x509_leaf leaf = { .serial = { 0x42 },
@@ -167,9 +197,8 @@ make_leaf(struct mf_p256_signer *signer, const struct mf_x509_peek *ca, struct m
 		.id = id };
 	memcpy(leaf.point, w.point, sizeof(leaf.point));
 	memcpy(leaf.aki, ca->ski.p, sizeof(leaf.aki));
-	assert_int_equal(mf_x509_tbs_leaf(&leaf, &tbs, NULL), MF_OK);
-	assert_int_equal(mf_x509_sign(mf_buf_slice(&tbs), signer, to, NULL), MF_OK);
-	mf_buf_fini(&tbs);
+	assert_int_equal(mf_x509_tbs_leaf(&leaf, &w.tbs, NULL), MF_OK);
+	assert_int_equal(mf_x509_sign(mf_buf_slice(&w.tbs), signer, to, NULL), MF_OK);
 }
 
 static int
@@ -216,6 +245,7 @@ teardown(void **state)
 	mf_buf_fini(&w.leaf);
 	mf_buf_fini(&w.forged);
 	mf_buf_fini(&w.sig);
+	mf_buf_fini(&w.tbs);
 	mf_anchors_free(w.anchors);
 	return 0;
 }
@@ -231,6 +261,21 @@ test_keys(void **state)
 }
 
 static void
+test_issue(void **state)
+{
+	MF_UNUSED(state);
+	fail_each(op_issue, true);
+}
+
+static void
+test_new_threads(void **state)
+{
+	MF_UNUSED(state);
+	fail_each(op_thread_generate, true);
+	fail_each(op_thread_sign, true);
+}
+
+static void
 test_verdicts(void **state)
 {
 	MF_UNUSED(state);
@@ -242,10 +287,12 @@ test_verdicts(void **state)
 int
 main(void)
 {
-	if (CRYPTO_set_mem_functions(hook_malloc, hook_realloc, hook_free) != 1)
+	if (!mf_ossl_fail_init())
 		return 1;
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_issue),
+		cmocka_unit_test(test_new_threads),
 		cmocka_unit_test(test_verdicts),
 	};
 	return cmocka_run_group_tests_name("x509_alloc", tests, setup, teardown);
