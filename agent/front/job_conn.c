@@ -1,4 +1,3 @@
-#include <fcntl.h>
 #include <stdlib.h>
 
 #include "agent/front/job_conn_internal.h"
@@ -155,22 +154,8 @@ mf_job_conn_retry(struct mf_job_conn *c)
 void
 mf_job_conn_ask(struct mf_job_conn *c)
 {
-	struct mf_job_conns *a = c->all;
-	struct mf_err err = { 0 };
-	if (c->asked || c->leaving || !mf_attestor_link_open(a->cfg.link))
-		return; /* asked when the link is there */
-	int fd = fcntl(mf_net_conn_fd(c->net), F_DUPFD_CLOEXEC, 3);
-	Mayfly__Roles__V1__WhoIs m = MAYFLY__ROLES__V1__WHO_IS__INIT;
-	m.conn_id = c->id;
-	if (fd < 0 || mf_attestor_link_send(a->cfg.link, MF_MSG_WHO_IS, &m.base, fd, &err) != MF_OK) {
-		MF_LOG(MF_LOG_WARN, "caller.not_asked", "a connection could not be shown to the attestor",
-		    mf_js("error", fd < 0 ? "out of descriptors" : err.msg));
-		mf_job_conn_retry(c);
-		return;
-	}
-	a->stats.who_is++;
-	c->asked = true;
-	c->shown = mf_attestor_link_generation(a->cfg.link);
+	if (!c->asked && !c->leaving && mf_attestor_link_open(c->all->cfg.link))
+		mf_job_look_who(c); /* otherwise when the link is there */
 }
 
 bool
@@ -300,6 +285,7 @@ void
 mf_job_conn_give_way(struct mf_job_conn *c, const char *why)
 {
 	c->leaving = true;
+	mf_job_look_leave(c);
 	c->state = FRESH;
 	c->caller.reason = why;
 	c->all->stats.gave_way++;
@@ -406,12 +392,16 @@ mf_job_conns_on_caller(struct mf_job_conns *a, const Mayfly__Roles__V1__Caller *
 {
 	struct mf_job_conn *c = NULL;
 	HASH_FIND(hh, a->by_id, &m->conn_id, sizeof(m->conn_id), c);
-	if (c == NULL || c->foreign || c->leaving)
-		return; /* closed meanwhile */
+	if (c == NULL || c->foreign || c->leaving) {
+		mf_job_looks_answered(a, m->conn_id, m->sender); /* closed meanwhile */
+		return;
+	}
+	uint64_t id = m->conn_id;
 	if (m->sender)
 		mf_senders_answer(c, m);
 	else
 		on_who(c, m);
+	mf_job_looks_answered(a, id, m->sender);
 }
 
 void
@@ -434,9 +424,7 @@ mf_job_conns_link_opened(struct mf_job_conns *a)
 void
 mf_job_conns_link_closed(struct mf_job_conns *a)
 {
-	struct mf_job_conn *c, *next;
-	HASH_ITER(hh, a->by_id, c, next)
-	c->asked = c->asked_sender = false;
+	mf_job_looks_void(a);
 }
 
 /* --- the listener's callbacks --- */
@@ -473,6 +461,7 @@ on_close(void *ctx, struct mf_net_conn *net, enum mf_net_why why, const struct m
 		    mf_js("peer", mf_net_conn_name(net)), mf_js("error", err->msg));
 	if (c == NULL)
 		return;
+	mf_job_look_leave(c);
 	tell_gone(c);
 	mf_identity_watch_set(a->cfg.ids, &c->watch, NULL);
 	HASH_DEL(a->by_id, c);
@@ -501,7 +490,8 @@ mf_job_conns_new(const struct mf_job_conns_config *cfg, struct mf_job_conns **re
 	a->cfg = *cfg;
 	mf_list_init(&a->holding);
 	a->known = mf_known_new();
-	if (a->known == NULL)
+	a->looks = mf_fair_new(MF_LOOKS_EACH, MF_LOOKS_ALL);
+	if (a->known == NULL || a->looks == NULL)
 		return MF_FAIL(err, MF_E_NOMEM, "job connections: out of memory");
 	MF_TRY(mf_loop_timer_new(cfg->loop, on_hold_timer, a, &a->hold_timer, err));
 	MF_TRY(mf_loop_timer_new(cfg->loop, on_retry_timer, a, &a->retry_timer, err));
@@ -517,5 +507,6 @@ mf_job_conns_free(struct mf_job_conns *a)
 	mf_loop_timer_free(a->hold_timer);
 	mf_loop_timer_free(a->retry_timer);
 	mf_known_free(a->known);
+	mf_fair_free(a->looks);
 	free(a);
 }

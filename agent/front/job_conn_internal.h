@@ -1,6 +1,6 @@
 /*
- * job_conn_internal: what job_conn.c (callers and their calls), job_senders.c (who writes on a connection) and job_share.c
- * (how many each job may have) share.
+ * job_conn_internal: what job_conn.c (callers and their calls), job_senders.c (who writes on a connection), job_looks.c (what is
+ * asked of the attestor, and when) and job_share.c (how many each job may have) share.
  */
 #ifndef MF_AGENT_FRONT_JOB_CONN_INTERNAL_H
 #define MF_AGENT_FRONT_JOB_CONN_INTERNAL_H
@@ -8,11 +8,15 @@
 #include "agent/front/known.h"
 #include "agent/front/sender.h"
 #include "base/arena.h"
+#include "base/fair.h"
 #include "base/map.h"
 
 #define MF_UNVERIFIED_MAX 4u /* senders that are looked at, at one time */
 #define MF_VERIFIED_MAX \
 	8u /* senders of one connection that are remembered; the first is the attested process */
+
+#define MF_LOOKS_EACH 2u /* questions to the attestor that are out, of one user */
+#define MF_LOOKS_ALL 8u	 /* and of all: what a newcomer of another user may find before it */
 
 enum conn_state { FRESH, KNOWN, DENIED };
 
@@ -21,16 +25,17 @@ struct mf_job_conn {
 	struct mf_net_conn *net;
 	uint64_t id;
 	enum conn_state state;
-	bool asked;	   /* WhoIs is out */
-	bool asked_sender; /* SenderIs for unverified[0] is out */
-	bool retry;	   /* ask again soon */
-	bool foreign;	   /* somebody else wrote on it: it is being closed */
-	bool leaving;	   /* it gave way to another job of its user: it is being closed */
-	bool numbers;	   /* senders come without pidfds: nothing about them is remembered */
-	bool proven;	   /* and the attested process has answered a challenge on it */
-	bool again;	   /* a message came while the sender of an earlier one was looked at */
-	uint32_t shown;	   /* the attestor of this generation has seen it */
-	uint32_t answered; /* and of this one said who it is */
+	bool asked;		      /* WhoIs is out, or waits for its turn */
+	bool asked_sender;	      /* SenderIs for unverified[0] is, or does */
+	bool wants_who, wants_sender; /* which of them waits */
+	bool retry;		      /* ask again soon */
+	bool foreign;		      /* somebody else wrote on it: it is being closed */
+	bool leaving;		      /* it gave way to another job of its user: it is being closed */
+	bool numbers;		      /* senders come without pidfds: nothing about them is remembered */
+	bool proven;		      /* and the attested process has answered a challenge on it */
+	bool again;		      /* a message came while the sender of an earlier one was looked at */
+	uint32_t shown;		      /* the attestor of this generation has seen it */
+	uint32_t answered;	      /* and of this one said who it is */
 	uint64_t denied_until;
 	struct mf_sender verified[MF_VERIFIED_MAX], unverified[MF_UNVERIFIED_MAX];
 	size_t n_verified, n_unverified;
@@ -38,8 +43,16 @@ struct mf_job_conn {
 	struct mf_job_caller caller;
 	struct mf_identity_watch watch;
 	struct mf_list calls;
+	struct mf_fair_item look;
 	bool map_oom;
 	UT_hash_handle hh;
+};
+
+/* A question that is out. */
+struct mf_job_look {
+	uint64_t conn_id;
+	uid_t uid;
+	bool sender;
 };
 
 struct mf_job_conns {
@@ -48,6 +61,9 @@ struct mf_job_conns {
 	struct mf_list holding; /* oldest first: all are held equally long */
 	struct mf_loop_timer *hold_timer, *retry_timer;
 	struct mf_known *known;
+	struct mf_fair *looks; /* connections that wait to be shown to the attestor, by user */
+	struct mf_job_look out[MF_LOOKS_ALL];
+	size_t n_out;
 	uint64_t last_id;
 	uint64_t crowd_told_ms; /* when somebody was last told of a crowd; 0: never */
 	struct mf_job_conns_stats stats;
@@ -67,6 +83,17 @@ void mf_job_conn_deny(struct mf_job_conn *c);
 
 /* End its calls, saying ${why} (static) to those that wait, and close it. */
 void mf_job_conn_give_way(struct mf_job_conn *c, const char *why);
+
+/* ---- job_looks.c ---- */
+/* Ask about ${c} (asked), or about unverified[0] of it (asked_sender), when its user's turn comes. Runs no callback. */
+void mf_job_look_who(struct mf_job_conn *c);
+void mf_job_look_sender(struct mf_job_conn *c);
+/* It waits for nothing any more. */
+void mf_job_look_leave(struct mf_job_conn *c);
+/* An answer came (its connection may be gone): the next question may go out. */
+void mf_job_looks_answered(struct mf_job_conns *a, uint64_t conn_id, bool sender);
+/* The link is lost: nothing is asked, and nothing waits. */
+void mf_job_looks_void(struct mf_job_conns *a);
 
 /* ---- job_share.c ---- */
 /* The listener's on_peer_cap. */

@@ -8,27 +8,13 @@
 static void
 ask_sender(struct mf_job_conn *c)
 {
-	struct mf_job_conns *a = c->all;
 	if (!mf_job_conn_shown(
 		c)) { /* recognised: the attestor must know whose connection it is before it compares */
 		mf_job_conn_ask(c);
 		return;
 	}
-	struct mf_err err = { 0 };
-	struct mf_sender copy = MF_SENDER_NONE;
-	if (c->asked_sender || c->asked || !mf_attestor_link_open(a->cfg.link))
-		return;
-	Mayfly__Roles__V1__SenderIs m = MAYFLY__ROLES__V1__SENDER_IS__INIT;
-	m.conn_id = c->id;
-	m.pid = c->unverified[0].pid;
-	bool kept = mf_sender_keep(&c->unverified[0], &copy);
-	if (!kept ||
-	    mf_attestor_link_send(a->cfg.link, MF_MSG_SENDER_IS, &m.base, copy.pidfd, &err) != MF_OK) {
-		mf_job_conn_retry(c);
-		return;
-	}
-	a->stats.sender_is++;
-	c->asked_sender = true;
+	if (!c->asked_sender && !c->asked && mf_attestor_link_open(c->all->cfg.link))
+		mf_job_look_sender(c);
 }
 
 static bool
