@@ -372,6 +372,7 @@ make_listener(struct mf_front *f, struct mf_err *err)
 	};
 	struct mf_net_listener_config cfg = {
 		.fd = f->cfg.workload_fd,
+		.take_turns = true,
 		.server = &f->server,
 		.limits = { .conns_per_peer = f->cfg.conns_per_uid },
 		.ops = &mf_job_conn_ops,

@@ -1,6 +1,7 @@
 /* What grpc_conn.c (a connection), conn_io.c (its socket) and listener.c share. */
 #ifndef MF_NET_CONN_INTERNAL_H
 #define MF_NET_CONN_INTERNAL_H
+#include "base/fair.h"
 #include "base/list.h"
 #include "net/grpc_conn.h"
 
@@ -17,6 +18,7 @@ struct mf_net_conn {
 	struct mf_loop *loop;
 	struct mf_net_listener *ln; /* NULL: a client */
 	struct mf_list link;	    /* of the listener */
+	struct mf_fair_item turn;   /* it has bytes, and waits to be read */
 	enum mf_net_state state;
 	int fd;
 	bool is_unix;
@@ -66,7 +68,9 @@ void mf_net_read(struct mf_net_conn *c);
 bool mf_net_flush(struct mf_net_conn *c);
 bool mf_net_wants_write(const struct mf_net_conn *c);
 
-/* listener.c: a connection of it has gone, or a handshake ended. */
+/* listener.c: there are bytes: true, they are read when their turn comes; false: now. */
+bool mf_net_listener_turn(struct mf_net_listener *ln, struct mf_net_conn *c);
+/* A connection of it has gone, or a handshake ended. */
 void mf_net_listener_gone(struct mf_net_listener *ln, struct mf_net_conn *c);
 void mf_net_listener_shaken(struct mf_net_listener *ln);
 const struct mf_grpc_server *mf_net_listener_server(const struct mf_net_listener *ln);

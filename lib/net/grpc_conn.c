@@ -315,7 +315,10 @@ on_ready(void *ctx, unsigned ready)
 			return;
 		mf_net_conn_start(c);
 	} else if ((ready & MF_LOOP_READ) != 0) {
-		mf_net_read(c);
+		if (c->ln == NULL || !mf_net_listener_turn(c->ln, c))
+			mf_net_read(c);
+		else if ((ready & MF_LOOP_WRITE) == 0)
+			return;
 	}
 	mf_net_conn_settle(c);
 }

@@ -92,6 +92,9 @@ struct mf_net_conn_ops {
 struct mf_net_listener_config {
 	int fd;	  /* listening, non-blocking; taken over on success (closed with the listener) */
 	bool tls; /* TCP with TLS; needs a context: mf_net_listener_set_tls */
+	/* Unix: connections are read user by user in rotation, a few in each turn of the loop: whoever opens hundreds at once
+	 * waits, and nobody else does. */
+	bool take_turns;
 	const struct mf_grpc_server *server; /* outlives the listener; server->counters is replaced by ours */
 	struct mf_net_limits limits;
 	const struct mf_net_conn_ops *ops;

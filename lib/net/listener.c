@@ -15,6 +15,8 @@
 
 #define BACKLOG 1024
 #define ACCEPTS_PER_TURN 16
+#define READS_PER_TURN \
+	4 /* of who takes turns: then others are accepted, and may come before those that wait */
 #define PAUSE_MS 200u
 #define SHED_LOOK_MS 250u
 #define SHED_MS \
@@ -31,6 +33,8 @@ struct mf_net_listener {
 	struct mf_net_listener_config cfg;
 	struct mf_tls_ctx *tls;
 	struct mf_list conns;
+	struct mf_fair *turns; /* connections with bytes; NULL: they are read as they come */
+	struct mf_loop_defer *serve;
 	size_t n, shaking;
 	bool draining;
 };
@@ -342,6 +346,32 @@ on_acceptable(void *ctx, unsigned ready)
 	set_interest(ln);
 }
 
+/* --- turns --- */
+
+static void
+on_serve(void *ctx)
+{
+	struct mf_net_listener *ln = ctx;
+	struct mf_fair_item *i;
+	for (int n = 0; n < READS_PER_TURN && (i = mf_fair_take(ln->turns)) != NULL; n++) {
+		struct mf_net_conn *c = MF_CONTAINER_OF(i, struct mf_net_conn, turn);
+		if (c->closing)
+			continue;
+		mf_net_read(c);
+		mf_net_conn_settle(c);
+	}
+	/* Whose turn did not come is still readable: the next turn of the loop sets it off again. */
+}
+
+bool
+mf_net_listener_turn(struct mf_net_listener *ln, struct mf_net_conn *c)
+{
+	if (ln->turns == NULL || !mf_fair_add(ln->turns, &c->turn, c->peer.uid))
+		return false;
+	mf_loop_defer_set(ln->serve);
+	return true;
+}
+
 /* --- the listener --- */
 
 enum mf_status
@@ -360,6 +390,12 @@ mf_net_listener_new(struct mf_loop *l, const struct mf_net_listener_config *cfg,
 	mf_list_init(&ln->conns);
 	MF_TRY(mf_loop_timer_new(l, pause_over, ln, &ln->pause, err));
 	MF_TRY(mf_loop_timer_new(l, shed_silent, ln, &ln->shed, err));
+	if (cfg->take_turns && !cfg->tls) {
+		ln->turns = mf_fair_new(0, 0);
+		if (ln->turns == NULL)
+			return MF_FAIL(err, MF_E_NOMEM, "listener: out of memory");
+		MF_TRY(mf_loop_defer_new(l, on_serve, ln, &ln->serve, err));
+	}
 	MF_TRY(mf_loop_fd_new(l, cfg->fd, 0, on_acceptable, ln, &ln->io, err));
 	ln->reserve = fcntl(cfg->fd, F_DUPFD_CLOEXEC, 3);
 	if (ln->reserve < 0)
@@ -424,6 +460,8 @@ void
 mf_net_listener_gone(struct mf_net_listener *ln, struct mf_net_conn *c)
 {
 	mf_list_del(&c->link);
+	if (ln->turns != NULL)
+		mf_fair_remove(ln->turns, &c->turn);
 	ln->n--;
 	if (ln->cfg.tls && !c->shaken) {
 		ln->shaking--;
@@ -446,6 +484,8 @@ mf_net_listener_free(struct mf_net_listener *ln)
 	mf_loop_fd_free(ln->io);
 	mf_loop_timer_free(ln->pause);
 	mf_loop_timer_free(ln->shed);
+	mf_loop_defer_free(ln->serve);
+	mf_fair_free(ln->turns);
 	mf_tls_ctx_free(ln->tls);
 	if (ln->fd >= 0)
 		(void)close(ln->fd);
