@@ -23,6 +23,8 @@
 #define MAX_PENDING 16384u
 #define BACKDATE_S 30u
 #define REMOVAL_TURN_MS 1000u
+#define LOG_HELD_MS 10000u
+#define LOG_HELD_EVERY_MS 50
 #define LINKS 6u /* that the loop waits for, beside the verifiers */
 
 /* ---- what the front says ---- */
@@ -299,6 +301,26 @@ open_engine(struct mf_notary *n, struct mf_store_opened *o, struct mf_err *err)
 	return MF_OK;
 }
 
+/*
+ * A broker that was killed may not be gone when the next one starts: on a busy disk its notary has the log's lock until a sync in the
+ * kernel is through. Who gave up at once would leave nobody who serves.
+ */
+static enum mf_status
+open_store(struct mf_notary *n, const struct mf_store_conf *sc, struct mf_store_opened *o, struct mf_err *err)
+{
+	uint64_t began = mf_now().mono_ms;
+	bool said = false;
+	for (;;) {
+		enum mf_status s = mf_store_open(sc, &n->hook, o, err);
+		if (s != MF_E_STATE || mf_now().mono_ms - began >= LOG_HELD_MS)
+			return s;
+		if (!said)
+			mf_jlog_err(MF_LOG_WARN, "log.held", "waiting for the log, ten seconds at most", err);
+		said = true;
+		(void)poll(NULL, 0, LOG_HELD_EVERY_MS);
+	}
+}
+
 static enum mf_status
 open_log(struct mf_notary *n, struct mf_store_opened *o, struct mf_err *err)
 {
@@ -310,7 +332,7 @@ open_log(struct mf_notary *n, struct mf_store_opened *o, struct mf_err *err)
 	struct mf_store_conf sc = {
 		.log_dirfd = n->conf.log_dirfd, .segment = n->conf.segment_bytes, .key = &n->note_key
 	};
-	MF_TRY(mf_store_open(&sc, &n->hook, o, err));
+	MF_TRY(open_store(n, &sc, o, err));
 	if (strcmp(mf_state_origin(o->state), n->note_key.name) != 0)
 		return MF_FAIL(err, MF_E_CORRUPT,
 		    "log/vkey names %s, the log's records %s: put back the log directory from a backup",
