@@ -42,6 +42,7 @@ static void
 wipe_token(struct mf_cloud_item *i)
 {
 	mf_buf_fini(&i->token); /* wiped */
+	mf_buf_fini(&i->answer);
 	i->credential_id[0] = '\0';
 	i->version++;
 }
@@ -52,6 +53,7 @@ drop(struct mf_cloud_cache *c, struct mf_cloud_item *i)
 	mf_list_del(&i->at);
 	c->n--;
 	mf_buf_fini(&i->token);
+	mf_buf_fini(&i->answer);
 	free(i);
 }
 
@@ -118,6 +120,7 @@ make(const struct mf_cloud_offer *o, enum mf_cloud_kind kind)
 		return NULL;
 	mf_list_init(&i->at);
 	mf_buf_init(&i->token, MF_CLOUD_TOKEN_MAX);
+	mf_buf_init(&i->answer, 2 * MF_CLOUD_TOKEN_MAX);
 	memcpy(i->grant, o->grant.p, o->grant.n);
 	i->kind = kind;
 	return i;

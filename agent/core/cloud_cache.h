@@ -43,6 +43,9 @@ struct mf_cloud_item {
 	    service_endpoint[MF_CLOUD_TEXT_MAX + 1];
 	/* what is held */
 	struct mf_buf token; /* packed; empty: none */
+	/* The token as it was given last, for whoever serves it: kept and wiped with it. */
+	struct mf_buf answer;
+	int64_t answer_s; /* the second for which that was made */
 	char credential_id[MF_CLOUD_TEXT_MAX + 1];
 	int64_t expires_s, effective_s, renew_s; /* unix seconds */
 	uint64_t version;			 /* moves when the token does, or is over */

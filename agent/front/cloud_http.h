@@ -33,7 +33,7 @@ struct mf_cloud_http_config {
 
 /* For /metrics. */
 struct mf_cloud_http_stats {
-	uint64_t requests, answered, denied, foreign, find_peer, abandoned;
+	uint64_t requests, again, answered, denied, foreign, find_peer, abandoned;
 	size_t open; /* gauge */
 };
 
@@ -58,4 +58,7 @@ void mf_cloud_http_link_opened(struct mf_cloud_http *h);
 /* The body of an answer; for the endpoint and for what the CLI asks. */
 MF_NODISCARD enum mf_status mf_cloud_json(const struct mf_cloud_item *i, enum mf_cloud_kind as, int64_t now_s,
     struct mf_buf *to, struct mf_err *err);
+/* As mf_cloud_json, made once for each token (and second, where the answer says how many are left) and kept with it. */
+MF_NODISCARD enum mf_status mf_cloud_json_kept(struct mf_cloud_item *i, enum mf_cloud_kind as, int64_t now_s,
+    struct mf_slice *ret_body, struct mf_err *err);
 #endif

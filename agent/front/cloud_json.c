@@ -48,3 +48,21 @@ mf_cloud_json(const struct mf_cloud_item *i, enum mf_cloud_kind as, int64_t now_
 	mf_jw_object_end(&w);
 	return mf_jw_finish(&w, err);
 }
+
+enum mf_status
+mf_cloud_json_kept(struct mf_cloud_item *i, enum mf_cloud_kind as, int64_t now_s, struct mf_slice *ret_body,
+    struct mf_err *err)
+{
+	int64_t made_s = as == MF_CLOUD_BEARER ? now_s : 0;
+	if (i->kind != as || i->answer.n == 0 || i->answer_s != made_s) {
+		mf_buf_fini(&i->answer); /* wiped */
+		enum mf_status s = mf_cloud_json(i, as, now_s, &i->answer, err);
+		if (s != MF_OK) {
+			mf_buf_fini(&i->answer);
+			return s;
+		}
+		i->answer_s = made_s;
+	}
+	*ret_body = mf_buf_slice(&i->answer);
+	return MF_OK;
+}

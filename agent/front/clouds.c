@@ -252,6 +252,17 @@ mf_clouds_get(struct mf_clouds *c, struct mf_cloud_wait *w, struct mf_svid_entry
 		look(w);
 }
 
+struct mf_cloud_item *
+mf_clouds_ready(struct mf_clouds *c, struct mf_svid_entry *e, struct mf_slice grant)
+{
+	struct mf_cloud_item *i = e->state == MF_SVID_GRANTED ? mf_cloud_cache_find(&e->clouds, grant) : NULL;
+	if (i == NULL || mf_cloud_item_view(i, mf_loop_now(c->cfg.loop)) != MF_CLOUD_FRESH)
+		return NULL;
+	c->stats.served++;
+	mf_identities_fetched(c->cfg.ids, e);
+	return i;
+}
+
 /* One answer may bring others (an entry that lapses tells all who watch it): after one the list is gone through anew. */
 static void
 look_all(struct mf_clouds *c, const struct mf_svid_entry *e)

@@ -64,6 +64,11 @@ struct mf_cloud_wait {
 /* Calls done, now or later, at the latest after ${hold_ms}. */
 void mf_clouds_get(struct mf_clouds *c, struct mf_cloud_wait *w, struct mf_svid_entry *e,
     struct mf_slice grant, uint64_t hold_ms);
+/*
+ * What mf_clouds_get would give at once, and need not be renewed yet: counted as served, borrowed until the next call. NULL: call
+ * that.
+ */
+struct mf_cloud_item *mf_clouds_ready(struct mf_clouds *c, struct mf_svid_entry *e, struct mf_slice grant);
 void mf_cloud_wait_cancel(struct mf_cloud_wait *w); /* done is not called; a no-op when it is over */
 
 /*

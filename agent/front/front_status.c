@@ -91,6 +91,7 @@ put_clouds(struct mf_front *f, struct mf_buf *b)
 	counter(b, "cloud_served_old", "Of these: while a new one was due", s.served_old);
 	gauge(b, "cloud_waiting", "Calls that wait for a cloud token", s.waiting);
 	counter(b, "cloud_http_requests", "Requests at the cloud endpoint", h.requests);
+	counter(b, "cloud_http_again", "Of these: known by their bytes from an earlier one", h.again);
 	counter(b, "cloud_http_answered", "Of these: answered with a token that somebody took", h.answered);
 	counter(b, "cloud_http_denied", "Of these: refused", h.denied);
 	counter(

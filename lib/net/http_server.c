@@ -13,6 +13,7 @@
 
 #include "base/list.h"
 #include "net/ev_listener.h"
+#include "net/http_again.h"
 #include "net/loop_internal.h"
 
 #define HEADERS_MAX 16384
@@ -24,6 +25,7 @@ struct mf_http_server {
 	struct mf_http_server_config cfg;
 	struct evhttp *http;
 	struct mf_ev_listener *listener;
+	struct mf_http_again *again; /* NULL: none */
 	struct mf_list open;
 	size_t n_open;
 	struct mf_http_request *fresh; /* whose call is under way; NULL: none, or it was answered */
@@ -37,6 +39,7 @@ struct mf_http_request {
 	struct mf_http_server *server;
 	struct evhttp_request *req;
 	const char *path;
+	struct mf_buf text; /* of the request; wiped */
 	void *user;
 };
 
@@ -97,6 +100,9 @@ on_request(struct evhttp_request *req, void *ctx)
 	q->server = s;
 	q->req = req;
 	q->path = path;
+	mf_buf_init(&q->text, HEADERS_MAX);
+	if (s->again != NULL)
+		mf_http_again_text(s->again, req, &q->text);
 	mf_list_init(&q->at);
 	mf_list_add_tail(&s->open, &q->at);
 	s->n_open++;
@@ -110,6 +116,7 @@ forget(struct mf_http_request *q)
 {
 	mf_list_del(&q->at);
 	q->server->n_open--;
+	mf_buf_fini(&q->text);
 	free(q);
 }
 
@@ -153,6 +160,12 @@ mf_http_request_has(const struct mf_http_request *q, const char *prefix)
 	return false;
 }
 
+struct mf_slice
+mf_http_request_text(const struct mf_http_request *q)
+{
+	return q->text.failed == MF_OK ? mf_buf_slice(&q->text) : (struct mf_slice) { 0 };
+}
+
 void
 mf_http_request_set_user(struct mf_http_request *q, void *user)
 {
@@ -182,6 +195,8 @@ mf_http_reply(struct mf_http_request *q, int code, const char *content_type, str
 	struct evkeyvalq *head = evhttp_request_get_output_headers(req);
 	struct evbuffer *out = evhttp_request_get_output_buffer(req);
 	bool draining = q->server->draining;
+	if (q->server->again != NULL)
+		mf_http_again_replied(q->server->again, req);
 	forget(q);
 	if ((body.n > 0 && evbuffer_add(out, body.p, body.n) != 0) ||
 	    evhttp_add_header(head, "Content-Type", content_type) != 0 ||
@@ -214,6 +229,8 @@ on_connection(struct event_base *base, void *ctx)
 	struct bufferevent *b = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
 	if (b != NULL)
 		(void)bufferevent_disable(b, EV_WRITE);
+	if (b != NULL && s->again != NULL)
+		mf_http_again_connection(s->again, b);
 	return b;
 }
 
@@ -227,6 +244,8 @@ mf_http_server_new(struct mf_loop *l, const struct mf_http_server_config *cfg, s
 	s->cfg = *cfg;
 	s->fd = -1;
 	mf_list_init(&s->open);
+	if (cfg->again != NULL)
+		MF_TRY(mf_http_again_new(l, cfg, &s->again, err));
 	s->http = evhttp_new(mf_loop_base(l));
 	if (s->http == NULL)
 		return MF_FAIL(err, MF_E_NOMEM, "http: out of memory");
@@ -262,6 +281,7 @@ mf_http_server_free(struct mf_http_server *s)
 	}
 	if (s->http != NULL)
 		evhttp_free(s->http);
+	mf_http_again_free(s->again);
 	mf_ev_listener_free(s->listener);
 	if (s->fd >= 0)
 		(void)close(s->fd);
@@ -272,6 +292,8 @@ void
 mf_http_server_drain(struct mf_http_server *s)
 {
 	s->draining = true;
+	if (s->again != NULL)
+		mf_http_again_stop(s->again);
 	mf_ev_listener_stop(s->listener);
 }
 

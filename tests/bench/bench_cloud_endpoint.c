@@ -1,12 +1,14 @@
 /*
  * bench_cloud_endpoint [N]: credentials from the agent's memory over its cloud endpoint: how long one request takes (a
- * connection that is kept alive, and a new one each), what it costs the process that serves, and what a bare loop of the same system
- * calls costs (the limit). The front runs in this process, with a fake attestor; the client is another. Figures, nothing asserted.
+ * connection that is kept alive, and a new one each; one client, and eight at once as the ranks of a job are), what it costs the
+ * process that serves, and what a bare loop of the same system calls costs (the limit). The front runs in this process, with a fake
+ * attestor; the clients are others. Figures, nothing asserted.
  */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -95,15 +97,12 @@ by_time(const void *x, const void *y)
 	return a < c ? -1 : a > c;
 }
 
-static _Noreturn void
-client(size_t n, bool keep, int go)
+static void
+one_client(double *took, size_t n, bool keep, int start)
 {
-	double *took = calloc(n, sizeof(*took));
 	int fd = keep ? dial() : -1;
-	must(took != NULL);
-	if (keep)
-		ask(fd); /* the first one mints */
-	must(write(go, "x", 1) == 1);
+	char byte;
+	must(read(start, &byte, 1) == 0); /* until nobody holds it any more */
 	for (size_t k = 0; k < n; k++) {
 		double from = clock_s(CLOCK_MONOTONIC);
 		int one = keep ? fd : dial();
@@ -112,9 +111,37 @@ client(size_t n, bool keep, int go)
 			(void)close(one);
 		took[k] = clock_s(CLOCK_MONOTONIC) - from;
 	}
-	qsort(took, n, sizeof(*took), by_time);
-	(void)printf("%s: p50 %.3f ms, p99 %.3f ms", keep ? "kept connection" : "new connection each",
-	    took[n / 2] * 1e3, took[n - 1 - n / 100] * 1e3);
+}
+
+/* All that asks: ${n} requests by ${at_once} processes that begin together. */
+static _Noreturn void
+client(size_t n, bool keep, size_t at_once, int go)
+{
+	size_t each = n / at_once;
+	int start[2], st = 0;
+	double *took =
+	    mmap(NULL, n * sizeof(*took), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	must(took != MAP_FAILED && pipe2(start, O_CLOEXEC) == 0);
+	int first = dial();
+	ask(first); /* mints */
+	(void)close(first);
+	for (size_t k = 0; k < at_once; k++) {
+		pid_t pid = fork();
+		must(pid >= 0);
+		if (pid == 0) {
+			(void)close(start[1]);
+			one_client(took + k * each, each, keep, start[0]);
+			_exit(0);
+		}
+	}
+	must(write(go, "x", 1) == 1);
+	(void)close(start[1]);
+	for (size_t k = 0; k < at_once; k++)
+		must(wait(&st) > 0 && WIFEXITED(st) && WEXITSTATUS(st) == 0);
+	qsort(took, each * at_once, sizeof(*took), by_time);
+	(void)printf("%s, %zu at once: p50 %.3f ms, p99 %.3f ms",
+	    keep ? "kept connection" : "new connection each", at_once, took[each * at_once / 2] * 1e3,
+	    took[each * at_once - 1 - each * at_once / 100] * 1e3);
 	(void)fflush(stdout);
 	_exit(0);
 }
@@ -139,7 +166,7 @@ on_word(void *ctx, unsigned what)
 
 /* From the first answer on only the front works: whom it knows it does not ask the attestor about. */
 static void
-measure(size_t n, bool keep)
+measure(size_t n, bool keep, size_t at_once)
 {
 	int go[2], st = 0;
 	double cpu = 0;
@@ -148,7 +175,7 @@ measure(size_t n, bool keep)
 	pid_t pid = fork();
 	must(pid >= 0);
 	if (pid == 0)
-		client(n, keep, go[1]);
+		client(n, keep, at_once, go[1]);
 	(void)close(go[1]);
 	w.fd = go[0];
 	must(mf_loop_fd_new(b.r->loop, w.fd, MF_LOOP_READ, on_word, &w, &w.io, NULL) == MF_OK);
@@ -197,7 +224,7 @@ bare_turn(int ep, int lis, int diag)
 }
 
 static void
-measure_bare(size_t n, int diag)
+measure_bare(size_t n, bool keep, size_t at_once, int diag)
 {
 	int ep = epoll_create1(EPOLL_CLOEXEC), st = 0, go[2];
 	int lis = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -211,13 +238,15 @@ measure_bare(size_t n, int diag)
 	pid_t pid = fork();
 	must(pid >= 0);
 	if (pid == 0)
-		client(n, false, go[1]);
+		client(n, keep, at_once, go[1]);
 	while (waitpid(pid, &st, WNOHANG) == 0)
 		for (int k = 0; k < 64; k++)
 			bare_turn(ep, lis, diag);
 	cpu = clock_s(CLOCK_PROCESS_CPUTIME_ID) - cpu;
 	must(WIFEXITED(st) && WEXITSTATUS(st) == 0);
-	(void)printf("; %.0f us of its processor: the limit, system calls alone\n", cpu / (double)n * 1e6);
+	(void)printf("; %.0f us of its processor (a bare loop: the limit, system calls alone)\n",
+	    cpu / (double)n * 1e6);
+	(void)fflush(stdout);
 	(void)close(lis);
 	(void)close(ep);
 	(void)close(go[0]);
@@ -266,9 +295,13 @@ main(int argc, char **argv)
 	mf_frig_start(b.r);
 	must(mf_loop_timer_new(b.r->loop, on_beat, &beat, &beat, NULL) == MF_OK);
 	mf_loop_timer_set(beat, 20);
-	measure(count, true);
-	measure(count, false);
-	measure_bare(count, sock.diag_fd);
+	struct sockaddr_in ours = b.at;
+	for (size_t at_once = 1; at_once <= 8; at_once *= 8)
+		for (int keep = 1; keep >= 0; keep--) {
+			measure(count, keep, at_once);
+			measure_bare(count, keep, at_once, sock.diag_fd);
+			b.at = ours;
+		}
 	mf_loop_timer_free(beat);
 	(void)unlinkat(dir, "cloud-endpoint", 0);
 	(void)close(dir);
