@@ -4,18 +4,12 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
-#include "codec/json.h"
+#include "broker/core/record_internal.h"
 #include "codec/json_write.h"
 
 /* ---- the fields, in the order of the canonical text: by top-level key, then by member ---- */
 
-enum kind { K_STR, K_NUM, K_ATTRIBUTES, K_SELECTORS, K_AUD, K_CREDS, K_TS, K_TYPE, K_VERSION };
-
-static const struct field {
-	const char *key, *member; /* member: inside the object ${key} */
-	enum kind kind;
-	unsigned at;
-} fields[] = {
+static const struct field fields[] = {
 	{ "actor", "cert_sha256", K_STR, MF_RS_ACTOR_CERT },
 	{ "actor", "kind", K_STR, MF_RS_ACTOR_KIND },
 	{ "actor", "loginuid", K_NUM, MF_RN_LOGINUID },
@@ -434,13 +428,6 @@ mf_record_encode(const struct mf_record *r, struct mf_buf *to, struct mf_err *er
 
 /* ---- reading ---- */
 
-struct mf_record_doc {
-	struct mf_json *json;
-	struct mf_slice *attributes, *selectors, *aud;
-	struct mf_record_cred *creds;
-	struct mf_record rec;
-};
-
 void
 mf_record_doc_free(struct mf_record_doc *doc)
 {
@@ -546,12 +533,34 @@ read_field(const struct mf_json_value *v, const struct field *f, struct mf_recor
 	return MF_FAIL(err, MF_E_INVALID, "record: %s has the wrong type", f->key);
 }
 
+/* What encoding would make sure of, when the members' order and spelling are known to be right. */
+static bool
+is_complete(const struct mf_record *r, const struct record_strings *there)
+{
+	if ((types[r->type].s & ~there->set[0]) != 0 || (types[r->type].n & ~r->n_set) != 0)
+		return false;
+	for (unsigned i = 0; i < MF_RS_COUNT; i++) {
+		bool written = r->s[i].n > 0 || has(MAY_BE_EMPTY & types[r->type].s, i);
+		if (written != ((there->set[i / 64] >> i % 64 & 1) != 0))
+			return false;
+	}
+	return true;
+}
+
 enum mf_status
 mf_record_decode(struct mf_slice bytes, struct mf_record_doc **ret_doc, struct mf_err *err)
 {
 	if (bytes.n > MF_LIM_RECORD)
 		return MF_FAIL(err, MF_E_TOOBIG, "record: %zu bytes", bytes.n);
-	MF_AUTO(mf_record_doc_free) struct mf_record_doc *d = calloc(1, sizeof(*d));
+	MF_AUTO(mf_record_doc_free) struct mf_record_doc *d = NULL;
+	MF_TRY(mf_record_plain(bytes, fields, MF_COUNT(fields), &d, err));
+	if (d != NULL && is_complete(&d->rec, &d->strings)) {
+		*ret_doc = MF_TAKE(d);
+		return MF_OK;
+	}
+	/* Not plain, or not a record: this way knows every spelling, and says what is wrong. */
+	mf_record_doc_free(d);
+	d = calloc(1, sizeof(*d));
 	if (d == NULL)
 		return MF_FAIL(err, MF_E_NOMEM, "record: out of memory");
 	MF_TRY(mf_json_parse(bytes, MF_LIM_RECORD, &d->json, err));

@@ -369,6 +369,7 @@ static const struct {
 	{ "\"boot\":\"b\",", "\"boot\":\"b\",\"bytes\":\"1\"," },
 	{ "\"kind\":\"operator\",\"uid\":0", "\"kind\":\"operator\",\"nobody\":1,\"uid\":0" },
 	{ "\"kind\":\"operator\",\"uid\":0", "\"uid\":0,\"kind\":\"operator\"" },
+	{ "\"kind\":\"operator\",\"uid\":0", "\"kind\":\"operator\"},\"actor\":{\"uid\":0" },
 	{ "{\"kind\":\"operator\",\"uid\":0}", "\"operator\"" },
 	{ "{\"kind\":\"operator\",\"uid\":0}", "{}" }, { "\"uid\":0", "\"uid\":-0" },
 	{ "\"uid\":0", "\"uid\":9223372036854775808" }, { "\"uid\":0", "\"uid\":1e3" },
@@ -384,6 +385,35 @@ static const struct {
 	{ "\"type\":\"revoke.requested\",", "" },
 	{ "revoke.requested", "lease.ended" }, /* which must carry more */
 };
+
+/* Strings with more than plain ASCII are read another way, to the same end. */
+static const struct {
+	const char *written, *means;
+} strings[] = { { "j-1", "j-1" }, { "j-\xc3\xa9", "j-\xc3\xa9" }, { "a\\\"b", "a\"b" }, { "a\\nb", "a\nb" },
+	{ "\x7f", "\x7f" } };
+
+static void
+test_every_string(void **state)
+{
+	MF_UNUSED(state);
+	const char *at = strstr(good, "j-1");
+	assert_non_null(at);
+	for (size_t i = 0; i < MF_COUNT(strings); i++) {
+		MF_AUTO(mf_record_doc_free) struct mf_record_doc *doc = NULL;
+		struct mf_err err = { 0 };
+		char text[2048];
+		int n = snprintf(
+		    text, sizeof(text), "%.*s%s%s", (int)(at - good), good, strings[i].written, at + 3);
+		if (mf_record_decode(mf_slice(text, (size_t)n), &doc, &err) != MF_OK)
+			fail_msg("%s: %s", strings[i].written, err.msg);
+		memset(text, 'x', sizeof(text)); /* what was read is its own */
+		const struct mf_record *r = mf_record_doc_get(doc);
+		assert_true(mf_slice_eq_str(r->s[MF_RS_SUBJECT], strings[i].means));
+		assert_true(mf_slice_eq_str(r->selectors[0], "x") && r->selectors_n == 1);
+		assert_true(mf_slice_eq_str(r->creds[0].serial, "0a") && r->creds[0].exp == 5);
+		assert_true(mf_record_has_num(r, MF_RN_UID) && r->n[MF_RN_UID] == 0);
+	}
+}
 
 static void
 test_one_spelling(void **state)
@@ -518,6 +548,7 @@ main(void)
 		cmocka_unit_test(test_every_type),
 		cmocka_unit_test(test_missing_fields),
 		cmocka_unit_test(test_one_spelling),
+		cmocka_unit_test(test_every_string),
 		cmocka_unit_test(test_golden),
 		cmocka_unit_test(test_renewal_is_small),
 		cmocka_unit_test(test_size),
