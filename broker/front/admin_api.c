@@ -112,6 +112,7 @@ reply_when_applied(struct act *t, const ProtobufCMessage *msg, uint64_t index)
 		return;
 	}
 	t->wait_for = index == UINT64_MAX ? 0 : index + 1;
+	mf_feed_want(t->api->conf.feed, t->wait_for);
 	if (mf_read_model_applied(t->api->conf.rm) >= t->wait_for)
 		act_reply(t);
 	else

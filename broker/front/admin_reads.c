@@ -400,6 +400,7 @@ mf_admin_get_status(
 		m.leases_open = counts.leases_open;
 		m.sessions = mf_sessions_stats(a->conf.sessions).sessions;
 	}
+	mf_feed_now(a->conf.feed);
 	(void)snprintf(vkey, sizeof(vkey), "%s", mf_read_model_vkey(a->conf.rm));
 	m.applied_index = mf_read_model_applied(a->conf.rm);
 	m.log_vkey = vkey;

@@ -6,6 +6,8 @@
 #include "os/jlog.h"
 
 #define RETRY_MS 1000u
+#define LATER_MS 50u
+#define BATCH_BYTES (128u * 1024u) /* so long a batch stays the loop for some 5 ms */
 
 struct waiting {
 	struct mf_list at;
@@ -18,10 +20,12 @@ struct mf_feed {
 	struct mf_read_model *rm;
 	const struct mf_feed_ops *ops;
 	void *ctx;
-	struct mf_loop_timer *retry;
+	struct mf_loop_timer
+	    *again; /* of the oldest that waits: until its batch, or the next try after trouble */
 	struct mf_list queue;
-	size_t queued; /* bytes */
+	size_t queued, queued_n; /* bytes, records */
 	uint64_t log_size;
+	uint64_t wanted; /* whoever waits for a table's answer needs so many records */
 	bool fresh, stuck, unreadable;
 	struct mf_err trouble; /* msg "" when there is none */
 };
@@ -34,8 +38,8 @@ drop_queue(struct mf_feed *f)
 		mf_list_del(p);
 		free(MF_LIST_ITEM(p, struct waiting, at));
 	}
-	f->queued = 0;
-	mf_loop_timer_clear(f->retry);
+	f->queued = f->queued_n = 0;
+	mf_loop_timer_clear(f->again);
 }
 
 static void
@@ -77,6 +81,7 @@ apply(struct mf_feed *f, uint64_t first, const struct mf_slice *v, size_t n)
 			MF_LOG(MF_LOG_INFO, "read_model.resumed", "records are applied again",
 			    mf_ju("first", first));
 		f->trouble.msg[0] = '\0';
+		drop_queue(f); /* before: who is told may read at once */
 		f->ops->applied(f->ctx, mf_read_model_applied(f->rm));
 		return s;
 	}
@@ -91,24 +96,39 @@ apply(struct mf_feed *f, uint64_t first, const struct mf_slice *v, size_t n)
 	return s;
 }
 
+/* All that waits, in one transaction: pages that many records touch are written once. */
 static void
-on_retry(void *ctx)
+apply_queue(struct mf_feed *f)
 {
-	struct mf_feed *f = ctx;
-	while (!mf_list_empty(&f->queue)) {
-		struct waiting *w = MF_LIST_ITEM(f->queue.next, struct waiting, at);
-		enum mf_status s = apply(f, w->first, w->v, w->n);
-		if (s == MF_E_AGAIN)
-			mf_loop_timer_set(f->retry, RETRY_MS);
-		if (s != MF_OK)
-			return; /* on anything else the queue is gone */
-		f->queued -= w->bytes;
-		mf_list_del(&w->at);
-		free(w);
+	if (mf_list_empty(&f->queue))
+		return;
+	uint64_t first = MF_LIST_ITEM(f->queue.next, struct waiting, at)->first;
+	size_t n = 0;
+	struct mf_slice *v = malloc(f->queued_n * sizeof(*v));
+	if (v == NULL) {
+		mf_loop_timer_set(f->again, RETRY_MS);
+		return;
 	}
+	MF_LIST_EACH(p, &f->queue)
+	{
+		const struct waiting *w = MF_LIST_ITEM(p, struct waiting, at);
+		memcpy(v + n, w->v, w->n * sizeof(*v));
+		n += w->n;
+	}
+	enum mf_status s = apply(f, first, v, n);
+	free(v);
+	if (s == MF_E_AGAIN)
+		mf_loop_timer_set(f->again, RETRY_MS); /* else the queue is gone */
 }
 
 static void
+on_again(void *ctx)
+{
+	apply_queue(ctx);
+}
+
+/* False: nothing is kept, and the feed is stuck. */
+static bool
 keep(struct mf_feed *f, uint64_t first, const struct mf_slice *v, size_t n)
 {
 	size_t bytes = sizeof(struct waiting) + n * sizeof(*v);
@@ -119,7 +139,7 @@ keep(struct mf_feed *f, uint64_t first, const struct mf_slice *v, size_t n)
 		struct mf_err err = f->trouble;
 		(void)mf_err_wrap(&err, MF_E_EXHAUSTED, "too many records wait for the read model");
 		be_stuck(f, &err);
-		return;
+		return false;
 	}
 	*w = (struct waiting) { .first = first, .n = n, .bytes = bytes };
 	uint8_t *to = (uint8_t *)(w->v + n);
@@ -131,8 +151,23 @@ keep(struct mf_feed *f, uint64_t first, const struct mf_slice *v, size_t n)
 	}
 	mf_list_add_tail(&f->queue, &w->at);
 	f->queued += bytes;
-	if (!mf_loop_timer_pending(f->retry))
-		mf_loop_timer_set(f->retry, RETRY_MS);
+	f->queued_n += n;
+	if (!mf_loop_timer_pending(f->again))
+		mf_loop_timer_set(f->again, LATER_MS);
+	return true;
+}
+
+/* Somebody waits for them, they are many, or they are about what is decided here: whether a node may connect. */
+static bool
+urgent(const struct mf_feed *f, uint64_t first, const struct mf_slice *v, size_t n)
+{
+	uint64_t applied = mf_read_model_applied(f->rm);
+	if (f->queued >= BATCH_BYTES || (f->wanted > applied && first + n >= f->wanted))
+		return true;
+	for (size_t i = 0; i < n; i++)
+		if (!mf_read_model_may_wait(v[i]))
+			return true;
+	return false;
 }
 
 void
@@ -141,8 +176,16 @@ mf_feed_take(struct mf_feed *f, uint64_t first, const struct mf_slice *records, 
 	f->log_size = log_size;
 	if (f->stuck || f->unreadable)
 		return;
-	if (!mf_list_empty(&f->queue) || apply(f, first, records, n) == MF_E_AGAIN)
-		keep(f, first, records, n);
+	if (n > 0 && keep(f, first, records, n) && f->trouble.msg[0] == '\0' && urgent(f, first, records, n))
+		apply_queue(f);
+}
+
+void
+mf_feed_want(struct mf_feed *f, uint64_t size)
+{
+	f->wanted = size > f->wanted ? size : f->wanted;
+	if (mf_read_model_applied(f->rm) < size)
+		mf_feed_now(f);
 }
 
 void
@@ -151,9 +194,17 @@ mf_feed_begin(struct mf_feed *f)
 	drop_queue(f);
 }
 
-enum mf_status
-mf_feed_readable(const struct mf_feed *f, struct mf_err *err)
+void
+mf_feed_now(struct mf_feed *f)
 {
+	if (f->trouble.msg[0] == '\0')
+		apply_queue(f);
+}
+
+enum mf_status
+mf_feed_readable(struct mf_feed *f, struct mf_err *err)
+{
+	mf_feed_now(f);
 	if (!f->unreadable)
 		return MF_OK;
 	return MF_FAIL(err, MF_E_UNAVAILABLE, "the tables cannot be read: %.250s", f->trouble.msg);
@@ -184,7 +235,7 @@ mf_feed_new(struct mf_loop *l, struct mf_read_model *rm, bool fresh, const struc
 	f->ctx = ctx;
 	f->log_size = mf_read_model_applied(rm);
 	mf_list_init(&f->queue);
-	enum mf_status s = mf_loop_timer_new(l, on_retry, f, &f->retry, err);
+	enum mf_status s = mf_loop_timer_new(l, on_again, f, &f->again, err);
 	if (s != MF_OK) {
 		free(f);
 		return s;
@@ -199,6 +250,6 @@ mf_feed_free(struct mf_feed *f)
 	if (f == NULL)
 		return;
 	drop_queue(f);
-	mf_loop_timer_free(f->retry);
+	mf_loop_timer_free(f->again);
 	free(f);
 }

@@ -55,6 +55,8 @@ const char *mf_read_model_vkey(const struct mf_read_model *rm);
  */
 MF_NODISCARD enum mf_status mf_read_model_apply(
     struct mf_read_model *rm, uint64_t first, const struct mf_slice *records, size_t n, struct mf_err *err);
+/* Whether nothing but tables shows it: not who may connect, nor the key of the log. */
+MF_NODISCARD bool mf_read_model_may_wait(struct mf_slice record);
 
 /* --- reading. Rows and their strings are valid during the callback; it returns false to stop. --- */
 

@@ -94,6 +94,7 @@ put_agents(const struct mf_broker_front *f, struct mf_buf *to)
 static void
 put_notary(const struct mf_broker_front *f, struct mf_buf *to)
 {
+	mf_feed_now(f->feed);
 	uint64_t size = f->notary.known ? f->notary.log_size : mf_feed_log_size(f->feed);
 	int64_t not_after = mf_server_cert_not_after(f->cert);
 	const struct metric m[] = {
