@@ -56,8 +56,10 @@ held dropped drop cloud.reconciled
 for at in 0 3 20 50 90 99; do held "cut-at-$at-percent" "cut $at" cloud.reconciled; done
 held truncated truncated cloud.reconciled
 
-# --- for good: at once, with the reason ---
+# --- for good: at once, with the reason; once only, it may have been of the moment ---
 echo 403 >modes
+says refused-once ' 200$' ask lab
+printf '403\n403\n' >modes
 says refused 'trust.*AccessDenied.* 403$' ask lab
 
 # --- nobody there, no name: held for as long as the client wants, and the answer of the CLI says why ---

@@ -17,7 +17,7 @@ struct mf_cloud_op {
 	struct mf_cloud_job job;
 	enum phase phase;
 	struct mf_cloud_outcome out;
-	bool good, reached;
+	bool good, reached, again; /* again: it was refused, and is asked for a second time */
 	struct mf_aws_session session;
 	struct mf_buf packed; /* CloudToken */
 	/* The request under way. */
@@ -328,10 +328,21 @@ static enum mf_cloud_step
 after_session(struct mf_cloud_op *op, const struct mf_http_reply *reply, struct mf_http_request *to)
 {
 	op->reached = reply->status != 0;
+	if (op->again && !op->reached && !reply->sent)
+		return done(op); /* nothing was asked: the first answer stands */
+	if (op->again)
+		mf_outcome_init(&op->out, op->job.now_s);
 	op->good = mf_aws_session_read(reply, op->task == MF_CLOUD_MINT, &op->session, &op->out);
 	if (op->good && op->task == MF_CLOUD_MINT && !pack_token(op)) {
 		op->good = false;
 		mf_outcome_set(&op->out, "unknown", "AssumeRoleWithWebIdentity: no memory for the reply");
+	}
+	bool clock = strcmp(op->out.error, "clock") == 0;
+	if (!op->good && !op->again && !clock &&
+	    mf_aws_session_again(reply, of_amazon(op->job.target->endpoint))) {
+		op->again = true;
+		ask_session(op, to);
+		return op->body.failed != MF_OK || to->url == NULL ? bug(op, "request") : MF_CLOUD_SEND;
 	}
 	if (!op->good || op->task != MF_CLOUD_REVOKE)
 		return done(op);

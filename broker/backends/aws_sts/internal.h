@@ -52,6 +52,11 @@ void mf_aws_session_fini(struct mf_aws_session *s);
 /* False: ${o} says why. */
 bool mf_aws_session_read(
     const struct mf_http_reply *reply, bool minting, struct mf_aws_session *to, struct mf_cloud_outcome *o);
+/*
+ * After false: a whole refusal, which made nothing, that may be of this moment only. IDPCommunicationError: the provider could not read our
+ * keys just now. Who is not AWS says AccessDenied for that too.
+ */
+bool mf_aws_session_again(const struct mf_http_reply *reply, bool amazon);
 enum mf_aws_found { MF_AWS_FOUND, MF_AWS_ABSENT, MF_AWS_FAILED };
 /* The policy document of GetRolePolicy, decoded. */
 enum mf_aws_found

@@ -124,6 +124,19 @@ refused(struct mf_cloud_outcome *o, const char *what, const struct mf_http_reply
 		mf_outcome_refused(o, what, reply, mf_buf_slice(&code), table, minting);
 }
 
+bool
+mf_aws_session_again(const struct mf_http_reply *reply, bool amazon)
+{
+	MF_AUTO_IN(mf_buf_fini) struct mf_buf code;
+	mf_buf_init(&code, 256);
+	const struct mf_aws_want one = { "Error", "Code", &code };
+	if ((reply->status != 403 && reply->status != 400) || reply->cut ||
+	    mf_aws_xml_read(reply->body, &one, 1, NULL) != MF_OK)
+		return false;
+	return mf_slice_eq_str(mf_buf_slice(&code), "IDPCommunicationError") ||
+	       (!amazon && reply->status == 403 && mf_slice_eq_str(mf_buf_slice(&code), "AccessDenied"));
+}
+
 static bool
 good_session(struct mf_aws_session *s)
 {
