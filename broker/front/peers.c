@@ -167,14 +167,15 @@ join_lane(struct mf_peers *p, struct mf_peer *peer, struct mf_err *err)
 /* ---- nodes ---- */
 
 static enum mf_status
-read_node(struct mf_peers *p, const struct mf_slice *chain, size_t n, char ret_node[MF_RM_ID_MAX],
+read_node(struct mf_peers *p, struct x509_st *leaf, struct stack_st_X509 *sent, char ret_node[MF_RM_ID_MAX],
     struct mf_err *err)
 {
 	struct mf_svid svid = { 0 };
 	const struct mf_anchors *sets[] = { p->anchors };
 	if (p->anchors == NULL)
 		return MF_FAIL(err, MF_E_UNAVAILABLE, "no bundle yet: try again");
-	MF_TRY(mf_svid_verify(chain, n, sets, 1, mf_loop_now(p->loop).wall_us / 1000000, &svid, err));
+	MF_TRY(
+	    mf_svid_verify_decoded(leaf, sent, sets, 1, mf_loop_now(p->loop).wall_us / 1000000, &svid, err));
 	struct mf_slice path = mf_spiffe_id_path(svid.id), prefix = MF_SLICE_LIT(NODE_PATH);
 	struct mf_slice id = mf_slice_sub(path, prefix.n, path.n);
 	enum mf_status s = MF_OK;
@@ -224,11 +225,12 @@ join_node(struct mf_peers *p, struct mf_peer *peer, struct mf_err *err)
 }
 
 static enum mf_status
-judge(struct mf_peers *p, struct mf_peer *peer, const struct mf_slice *chain, size_t n, struct mf_err *err)
+judge(struct mf_peers *p, struct mf_peer *peer, struct x509_st *leaf, struct stack_st_X509 *sent,
+    struct mf_err *err)
 {
-	if (n == 0)
+	if (leaf == NULL)
 		return join_lane(p, peer, err);
-	enum mf_status s = read_node(p, chain, n, peer->node, err);
+	enum mf_status s = read_node(p, leaf, sent, peer->node, err);
 	if (s != MF_OK) {
 		p->stats.refused_certificate++;
 		return s;
@@ -243,8 +245,8 @@ judge(struct mf_peers *p, struct mf_peer *peer, const struct mf_slice *chain, si
 }
 
 enum mf_status
-mf_peers_verify(
-    struct mf_peers *p, struct mf_net_conn *conn, const struct mf_slice *chain, size_t n, struct mf_err *err)
+mf_peers_verify(struct mf_peers *p, struct mf_net_conn *conn, struct x509_st *leaf,
+    struct stack_st_X509 *sent, struct mf_err *err)
 {
 	struct mf_peer *peer = calloc(1, sizeof(*peer));
 	if (peer == NULL)
@@ -253,7 +255,7 @@ mf_peers_verify(
 	peer->peers = p;
 	mf_list_init(&peer->sessions);
 	mf_list_init(&peer->at_node);
-	enum mf_status s = judge(p, peer, chain, n, err);
+	enum mf_status s = judge(p, peer, leaf, sent, err);
 	if (s != MF_OK) {
 		free(peer);
 		return s;

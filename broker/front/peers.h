@@ -61,11 +61,11 @@ MF_DEFINE_CLEANUP(struct mf_peers, mf_peers_free)
 /* The CA certificates that nodes' certificates must lead to. */
 MF_NODISCARD enum mf_status mf_peers_bundle(struct mf_peers *p, struct mf_slice bundle, struct mf_err *err);
 /*
- * The verify function of net/tls.h for ${conn}: on MF_OK mf_net_conn_user is its struct mf_peer, until
+ * The verify functions of net/tls.h for ${conn}, ${leaf} NULL for a client without certificate: on MF_OK mf_net_conn_user is its struct mf_peer, until
  * mf_peers_gone.
  */
-MF_NODISCARD enum mf_status mf_peers_verify(
-    struct mf_peers *p, struct mf_net_conn *conn, const struct mf_slice *chain, size_t n, struct mf_err *err);
+MF_NODISCARD enum mf_status mf_peers_verify(struct mf_peers *p, struct mf_net_conn *conn,
+    struct x509_st *leaf, struct stack_st_X509 *sent, struct mf_err *err);
 /* The connection ends; NULL is a no-op. */
 void mf_peers_gone(struct mf_peer *peer);
 /* Take leave of the connections that showed this node's certificate: no new streams on them. */

@@ -491,11 +491,21 @@ mf_sessions_stats(const struct mf_sessions *m)
 
 /* ---- connections ---- */
 
+/* Called for who shows no certificate alone. */
 static enum mf_status
 verify(void *ctx, void *conn, const struct mf_slice *chain, size_t n, struct mf_err *err)
 {
 	struct mf_sessions *m = ctx;
-	return mf_peers_verify(m->peers, conn, chain, n, err);
+	MF_UNUSED(chain);
+	MF_UNUSED(n);
+	return mf_peers_verify(m->peers, conn, NULL, NULL, err);
+}
+
+static enum mf_status
+verify_decoded(void *ctx, void *conn, struct x509_st *leaf, struct stack_st_X509 *sent, struct mf_err *err)
+{
+	struct mf_sessions *m = ctx;
+	return mf_peers_verify(m->peers, conn, leaf, sent, err);
 }
 
 static void
@@ -520,9 +530,13 @@ enum mf_status
 mf_sessions_identity(
     struct mf_sessions *m, const struct mf_slice *chain, size_t n, struct mf_slice key, struct mf_err *err)
 {
-	const struct mf_tls_config cfg = {
-		.server = true, .chain = chain, .n_chain = n, .key = key, .verify = verify, .ctx = m
-	};
+	const struct mf_tls_config cfg = { .server = true,
+		.chain = chain,
+		.n_chain = n,
+		.key = key,
+		.verify = verify,
+		.verify_decoded = verify_decoded,
+		.ctx = m };
 	MF_AUTO(mf_tls_ctx_free) struct mf_tls_ctx *tls = NULL;
 	MF_TRY(mf_tls_ctx_new(&cfg, &tls, err));
 	mf_net_listener_set_tls(m->listener, tls);

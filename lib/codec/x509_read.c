@@ -33,6 +33,16 @@ struct mf_anchors {
 };
 
 static enum mf_status
+check_extensions(X509 *x, struct mf_err *err)
+{
+	/* libcrypto reads the extensions once and keeps what it found */
+	if ((X509_get_extension_flags(x) & EXFLAG_INVALID) == 0)
+		return MF_OK;
+	ERR_clear_error();
+	return MF_FAIL(err, MF_E_INVALID, "certificate: an extension is malformed or stands twice");
+}
+
+static enum mf_status
 parse(struct mf_slice der, X509 **ret_x, struct mf_err *err)
 {
 	if (der.n > MF_LIM_CERT_DER)
@@ -46,11 +56,7 @@ parse(struct mf_slice der, X509 **ret_x, struct mf_err *err)
 	if (p != der.p + der.n)
 		return MF_FAIL(
 		    err, MF_E_INVALID, "certificate: %zu bytes behind its end", der.n - (size_t)(p - der.p));
-	/* libcrypto reads the extensions once and keeps what it found */
-	if ((X509_get_extension_flags(x) & EXFLAG_INVALID) != 0) {
-		ERR_clear_error();
-		return MF_FAIL(err, MF_E_INVALID, "certificate: an extension is malformed or stands twice");
-	}
+	MF_TRY(check_extensions(x, err));
 	*ret_x = MF_TAKE(x);
 	return MF_OK;
 }
@@ -327,15 +333,12 @@ mf_svid_verify(const struct mf_slice *chain, size_t n_chain, const struct mf_anc
 	return mf_svid_verify_by(chain, n_chain, sets, n_sets, &rules, ret_svid, err);
 }
 
-enum mf_status
-mf_svid_verify_by(const struct mf_slice *chain, size_t n_chain, const struct mf_anchors *const *sets,
+static enum mf_status
+verify_svid(X509 *leaf, struct mf_slice der, STACK_OF(X509) * rest, const struct mf_anchors *const *sets,
     size_t n_sets, const struct mf_svid_rules *rules, struct mf_svid *ret_svid, struct mf_err *err)
 {
-	MF_AUTO(X509_free) X509 *leaf = NULL;
-	MF_AUTO(x509_stack_free) STACK_OF(X509) *rest = sk_X509_new_null();
-	MF_TRY(read_chain(chain, n_chain, &leaf, rest, err));
 	struct mf_svid svid = { 0 };
-	MF_TRY(read_svid(leaf, chain[0], &svid, err));
+	MF_TRY(read_svid(leaf, der, &svid, err));
 	const struct mf_anchors *a = pick(sets, n_sets, svid.id);
 	enum mf_status s;
 	if (a == NULL)
@@ -348,6 +351,42 @@ mf_svid_verify_by(const struct mf_slice *chain, size_t n_chain, const struct mf_
 	else
 		mf_svid_fini(&svid);
 	return s;
+}
+
+enum mf_status
+mf_svid_verify_by(const struct mf_slice *chain, size_t n_chain, const struct mf_anchors *const *sets,
+    size_t n_sets, const struct mf_svid_rules *rules, struct mf_svid *ret_svid, struct mf_err *err)
+{
+	MF_AUTO(X509_free) X509 *leaf = NULL;
+	MF_AUTO(x509_stack_free) STACK_OF(X509) *rest = sk_X509_new_null();
+	MF_TRY(read_chain(chain, n_chain, &leaf, rest, err));
+	return verify_svid(leaf, chain[0], rest, sets, n_sets, rules, ret_svid, err);
+}
+
+enum mf_status
+mf_svid_verify_decoded(X509 *leaf, STACK_OF(X509) * sent, const struct mf_anchors *const *sets, size_t n_sets,
+    int64_t now_s, struct mf_svid *ret_svid, struct mf_err *err)
+{
+	const struct mf_svid_rules rules = { .now_s = now_s };
+	MF_AUTO_IN(mf_buf_fini) struct mf_buf der;
+	mf_buf_init(&der, MF_LIM_CERT_DER);
+	if (sk_X509_num(sent) > (int)MF_LIM_CHAIN)
+		return MF_FAIL(err, MF_E_TOOBIG, "svid: a chain of %d certificates, at most %u",
+		    sk_X509_num(sent), MF_LIM_CHAIN);
+	for (int i = 0; i < sk_X509_num(sent); i++) {
+		X509 *x = sk_X509_value(sent, i);
+		int n = i2d_X509(x, NULL); /* of what came: libcrypto keeps it */
+		if (n <= 0 || (unsigned)n > MF_LIM_CERT_DER)
+			return MF_FAIL(
+			    err, MF_E_TOOBIG, "certificate: %d bytes, at most %u", n, MF_LIM_CERT_DER);
+		MF_TRY(check_extensions(x, err));
+	}
+	MF_TRY(check_extensions(leaf, err));
+	int n = i2d_X509(leaf, NULL);
+	unsigned char *at = n <= 0 ? NULL : mf_buf_extend(&der, (size_t)n);
+	if (at == NULL || i2d_X509(leaf, &at) != n)
+		return mf_crypto_fail(err, MF_E_TOOBIG, "certificate: too long, or no memory for it");
+	return verify_svid(leaf, mf_buf_slice(&der), sent, sets, n_sets, &rules, ret_svid, err);
 }
 
 static enum mf_status

@@ -47,6 +47,15 @@ MF_DEFINE_CLEANUP(struct mf_anchors, mf_anchors_free)
 MF_NODISCARD enum mf_status
 mf_svid_verify(const struct mf_slice *chain, size_t n_chain, const struct mf_anchors *const *sets,
     size_t n_sets, int64_t now_s, struct mf_svid *ret_svid, struct mf_err *err);
+/*
+ * The same for certificates that libcrypto has decoded already (its X509 and STACK_OF(X509), here without its headers),
+ * since decoding one costs more than a signature's verification. ${sent}: all that the peer sent, leaf included.
+ */
+struct x509_st;
+struct stack_st_X509;
+MF_NODISCARD enum mf_status
+mf_svid_verify_decoded(struct x509_st *leaf, struct stack_st_X509 *sent, const struct mf_anchors *const *sets,
+    size_t n_sets, int64_t now_s, struct mf_svid *ret_svid, struct mf_err *err);
 
 struct mf_svid_rules {
 	int64_t now_s;

@@ -110,6 +110,36 @@ leaf_spec(const struct world *w)
 		.eku = true };
 }
 
+/* Certificates that were decoded before are judged alike. */
+static void
+expect_decoded(const struct world *w, const struct mf_slice *chain, size_t n, int64_t now_s,
+    enum mf_status want, const struct mf_svid *svid, const char *text)
+{
+	const struct mf_anchors *sets[] = { w->td2, w->td1 };
+	STACK_OF(X509) *sent = sk_X509_new_null();
+	struct mf_svid got = { 0 };
+	struct mf_err err = { 0 };
+	for (size_t i = 0; i < n; i++) {
+		const unsigned char *p = chain[i].p;
+		X509 *x = d2i_X509(NULL, &p, (long)chain[i].n);
+		if (x != NULL)
+			assert_true(sk_X509_push(sent, x) > 0);
+		ERR_clear_error();
+	}
+	if (sk_X509_num(sent) == (int)n) { /* what is no DER comes not so far */
+		X509 *leaf = sk_X509_value(sent, 0);
+		assert_int_equal(
+		    mf_svid_verify_decoded(leaf, sent, sets, MF_COUNT(sets), now_s, &got, &err), want);
+		assert_string_equal(err.msg, text);
+		if (want == MF_OK) {
+			assert_string_equal(got.serial, svid->serial);
+			assert_memory_equal(got.sha256, svid->sha256, sizeof(got.sha256));
+			mf_svid_fini(&got);
+		}
+	}
+	sk_X509_pop_free(sent, X509_free);
+}
+
 /* Verify leaf and, unless NULL, one intermediate with both bundles held. */
 static enum mf_status
 verify(const struct world *w, X509 *leaf, X509 *mid, int64_t now_s, struct mf_svid *ret, struct mf_err *err)
@@ -121,6 +151,8 @@ verify(const struct world *w, X509 *leaf, X509 *mid, int64_t now_s, struct mf_sv
 		mf_ref_der(mid, &b);
 	struct mf_slice chain[] = { mf_buf_slice(&a), mf_buf_slice(&b) };
 	enum mf_status s = mf_svid_verify(chain, mid != NULL ? 2 : 1, sets, MF_COUNT(sets), now_s, ret, err);
+	expect_decoded(
+	    w, chain, mid != NULL ? 2 : 1, now_s, s, ret, s == MF_OK || err == NULL ? "" : err->msg);
 	mf_buf_fini(&a);
 	mf_buf_fini(&b);
 	assert_int_equal(ERR_peek_error(), 0); /* nothing is left for the next user of this thread's queue */
@@ -382,6 +414,11 @@ test_every_byte(void **state)
 		five[i] = mf_buf_slice(&der);
 	assert_int_equal(mf_svid_verify(five, MF_COUNT(five), sets, 1, NOW, &svid, NULL), MF_E_TOOBIG);
 	assert_int_equal(mf_svid_verify(five, 0, sets, 1, NOW, &svid, NULL), MF_E_INVALID);
+	STACK_OF(X509) *sent = sk_X509_new_null();
+	for (size_t i = 0; i < MF_COUNT(five); i++)
+		assert_true(sk_X509_push(sent, x) > 0);
+	assert_int_equal(mf_svid_verify_decoded(x, sent, sets, 1, NOW, &svid, NULL), MF_E_TOOBIG);
+	sk_X509_free(sent);
 	mf_buf_fini(&der);
 	X509_free(x);
 }
