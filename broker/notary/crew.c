@@ -1,57 +1,14 @@
-#include "broker/notary/crew.h"
-
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/map.h"
-#include "broker/notary/crew_key.h"
+#include "broker/notary/crew_internal.h"
 #include "crypto/inner.h"
 #include "rpc/pb_check.h"
 
 /* Until the initiator has shown who it is: a chain of four certificates and a signature fit. */
 #define FIRST_MESSAGE_MAX 40960u
 #define PATIENCE_MS 30000u
-/*
- * Handed over at a time: a thread that is woken for each task costs more than the task. Whoever waits for the first of these waits
- * for so many signatures at most.
- */
-#define TOGETHER 16u
-
-enum task_kind {
-	TASK_HANDSHAKE,
-	TASK_SEALED,
-	TASK_SEND,
-	TASK_CREDIT,
-	TASK_CLOSE,
-	TASK_CLOSE_ALL,
-	TASK_SIGN,
-	TASK_JWT,
-	TASK_CHECK,
-	TASK_ADD_KEY,
-	TASK_DROP_KEY,
-	TASK_ERRAND
-};
-
-struct task {
-	struct mf_list at;
-	enum task_kind kind;
-	uint64_t sid;
-	enum mf_engine_lane lane;
-	uint64_t coalesce;
-	uint32_t credit;
-	bool flush;
-	struct mf_sign_request *sign;
-	struct mf_jwt_request *jwt;
-	struct mf_approval_job *job;
-	struct mf_crew_key *key; /* TASK_ADD_KEY */
-	char key_id[MF_CA_KEY_ID + 1];
-	mf_crew_errand_fn errand;
-	void *arg;
-	size_t n;
-	uint8_t bytes[];
-};
-
 struct inner_session {
 	uint64_t sid;
 	struct mf_noise *noise; /* until the handshake is done */
@@ -62,28 +19,6 @@ struct inner_session {
 	uint64_t since_ms; /* when it began, or began to close */
 	bool map_oom;
 	UT_hash_handle hh;
-};
-
-struct worker {
-	pthread_t thread;
-	bool running;
-	struct mf_crew *crew;
-	struct mf_mailbox *box;
-	struct mf_list held; /* tasks that are not in the box yet; of the thread that gives them */
-	unsigned n_held;
-	struct mf_list out; /* events that are not in the inbox yet; of the worker's thread */
-	unsigned n_out;
-	struct mf_jwt_signer *jwt;
-	struct mf_list keys; /* struct mf_crew_key.at */
-	struct inner_session *sessions;
-	uint64_t swept_ms;
-};
-
-struct mf_crew {
-	struct mf_crew_conf conf;
-	struct mf_buf prologue;
-	struct worker *workers;
-	size_t n, next;
 };
 
 /* ---- events and tasks ---- */
@@ -117,7 +52,10 @@ static void
 push_out(struct worker *w)
 {
 	w->n_out = 0;
-	mf_mailbox_post_all(w->crew->conf.inbox, &w->out);
+	if (w->here)
+		mf_mailbox_keep(w->crew->conf.inbox, &w->out);
+	else
+		mf_mailbox_post_all(w->crew->conf.inbox, &w->out);
 }
 
 static void
@@ -143,37 +81,6 @@ static struct mf_slice
 bytes_of(const struct task *t)
 {
 	return mf_slice(t->bytes, t->n);
-}
-
-static void
-push_held(struct worker *w)
-{
-	w->n_held = 0;
-	mf_mailbox_post_all(w->box, &w->held);
-}
-
-static void
-give(struct mf_crew *c, size_t worker, const struct task *model, struct mf_slice bytes)
-{
-	struct worker *w = &c->workers[worker];
-	struct task *t = malloc(sizeof(*t) + bytes.n);
-	if (t == NULL)
-		abort();
-	*t = *model;
-	mf_list_init(&t->at);
-	t->n = bytes.n;
-	if (bytes.n > 0)
-		memcpy(t->bytes, bytes.p, bytes.n);
-	mf_list_add_tail(&w->held, &t->at);
-	if (++w->n_held >= TOGETHER)
-		push_held(w);
-}
-
-void
-mf_crew_push(struct mf_crew *c)
-{
-	for (size_t i = 0; i < c->n; i++)
-		push_held(&c->workers[i]);
 }
 
 /* ---- sessions ---- */
@@ -460,15 +367,17 @@ sweep_every_ms(const struct mf_crew *c)
 	return c->conf.patience_ms / 4 + 1;
 }
 
-static void
-turn(struct worker *w, struct mf_list *todo)
+void
+mf_crew_work(struct worker *w, struct mf_list *todo)
 {
+	uint64_t n = 0;
 	MF_LIST_EACH(p, todo)
 	{
 		struct task *t = MF_LIST_ITEM(p, struct task, at);
 		mf_list_del(p);
 		work(w, t);
 		task_free(t);
+		n++;
 	}
 	push_out(w);
 	uint64_t now_ms = mf_now().mono_ms;
@@ -477,6 +386,8 @@ turn(struct worker *w, struct mf_list *todo)
 		sweep(w, now_ms);
 		push_out(w);
 	}
+	/* Last: who sees that all is done finds the answers in the inbox. */
+	atomic_fetch_add(&w->done, n);
 }
 
 static void *
@@ -485,8 +396,11 @@ run(void *arg)
 	struct worker *w = arg;
 	struct mf_list todo;
 	mf_list_init(&todo);
-	while (mf_mailbox_wait(w->box, &todo, sweep_every_ms(w->crew)) || !mf_mailbox_closed(w->box))
-		turn(w, &todo);
+	while (mf_mailbox_wait(w->box, &todo, sweep_every_ms(w->crew)) || !mf_mailbox_closed(w->box)) {
+		(void)pthread_mutex_lock(&w->at_work);
+		mf_crew_work(w, &todo);
+		(void)pthread_mutex_unlock(&w->at_work);
+	}
 	return NULL;
 }
 
@@ -495,9 +409,9 @@ mf_crew_turn(struct mf_crew *c, size_t i)
 {
 	struct mf_list todo;
 	mf_list_init(&todo);
-	push_held(&c->workers[i]);
+	mf_crew_push_one(&c->workers[i]);
 	(void)mf_mailbox_take(c->workers[i].box, &todo);
-	turn(&c->workers[i], &todo);
+	mf_crew_work(&c->workers[i], &todo);
 }
 
 enum mf_status
@@ -523,6 +437,7 @@ mf_crew_new(const struct mf_crew_conf *conf, struct mf_crew **ret_c, struct mf_e
 		mf_list_init(&w->keys);
 		mf_list_init(&w->held);
 		mf_list_init(&w->out);
+		(void)pthread_mutex_init(&w->at_work, NULL);
 		MF_TRY(mf_mailbox_new(false, &w->box, err));
 		MF_TRY(mf_jwt_signer_new(&w->jwt, err));
 	}
@@ -543,7 +458,7 @@ mf_crew_free(struct mf_crew *c)
 		return;
 	for (size_t i = 0; i < c->n; i++)
 		if (c->workers[i].box != NULL) {
-			push_held(&c->workers[i]);
+			mf_crew_push_one(&c->workers[i]);
 			mf_mailbox_close(c->workers[i].box);
 		}
 	for (size_t i = 0; i < c->n; i++) {
@@ -563,94 +478,9 @@ mf_crew_free(struct mf_crew *c)
 		MF_LIST_EACH(q, &w->keys)
 		mf_crew_key_free(MF_LIST_ITEM(q, struct mf_crew_key, at));
 		mf_mailbox_free(w->box);
+		(void)pthread_mutex_destroy(&w->at_work);
 	}
 	free(c->workers);
 	mf_buf_fini(&c->prologue);
 	free(c);
-}
-
-void
-mf_crew_data(struct mf_crew *c, uint64_t sid, bool is_handshake, struct mf_slice body)
-{
-	struct task t = { .kind = is_handshake ? TASK_HANDSHAKE : TASK_SEALED, .sid = sid };
-	give(c, sid % c->n, &t, body);
-}
-
-void
-mf_crew_send(
-    struct mf_crew *c, uint64_t sid, struct mf_slice down, enum mf_engine_lane lane, uint64_t coalesce)
-{
-	struct task t = { .kind = TASK_SEND, .sid = sid, .lane = lane, .coalesce = coalesce };
-	give(c, sid % c->n, &t, down);
-}
-
-void
-mf_crew_credit(struct mf_crew *c, uint64_t sid, uint32_t chunks)
-{
-	struct task t = { .kind = TASK_CREDIT, .sid = sid, .credit = chunks };
-	give(c, sid % c->n, &t, mf_slice(NULL, 0));
-}
-
-void
-mf_crew_close(struct mf_crew *c, uint64_t sid, bool flush)
-{
-	struct task t = { .kind = TASK_CLOSE, .sid = sid, .flush = flush };
-	give(c, sid % c->n, &t, mf_slice(NULL, 0));
-}
-
-void
-mf_crew_close_all(struct mf_crew *c)
-{
-	struct task t = { .kind = TASK_CLOSE_ALL };
-	for (size_t i = 0; i < c->n; i++)
-		give(c, i, &t, mf_slice(NULL, 0));
-}
-
-void
-mf_crew_sign(struct mf_crew *c, struct mf_sign_request *req)
-{
-	struct task t = { .kind = TASK_SIGN, .sign = req };
-	give(c, c->next++ % c->n, &t, mf_slice(NULL, 0));
-}
-
-void
-mf_crew_sign_jwt(struct mf_crew *c, struct mf_jwt_request *req)
-{
-	struct task t = { .kind = TASK_JWT, .jwt = req };
-	give(c, c->next++ % c->n, &t, mf_slice(NULL, 0));
-}
-
-void
-mf_crew_check(struct mf_crew *c, struct mf_approval_job *job)
-{
-	struct task t = { .kind = TASK_CHECK, .job = job };
-	give(c, c->next++ % c->n, &t, mf_slice(NULL, 0));
-}
-
-enum mf_status
-mf_crew_add_key(struct mf_crew *c, const char *trust_domain, const struct mf_ca_key *k, struct mf_err *err)
-{
-	for (size_t i = 0; i < c->n; i++) {
-		struct task t = { .kind = TASK_ADD_KEY };
-		MF_TRY(mf_crew_key_new(trust_domain, k, &t.key, err));
-		give(c, i, &t, mf_slice(NULL, 0));
-	}
-	return MF_OK;
-}
-
-void
-mf_crew_drop_key(struct mf_crew *c, const char *id)
-{
-	struct task t = { .kind = TASK_DROP_KEY };
-	for (size_t i = 0; i < MF_CA_KEY_ID && id[i] != '\0'; i++)
-		t.key_id[i] = id[i];
-	for (size_t i = 0; i < c->n; i++)
-		give(c, i, &t, mf_slice(NULL, 0));
-}
-
-void
-mf_crew_errand(struct mf_crew *c, mf_crew_errand_fn errand, void *arg)
-{
-	struct task t = { .kind = TASK_ERRAND, .errand = errand, .arg = arg };
-	give(c, c->next++ % c->n, &t, mf_slice(NULL, 0));
 }

@@ -58,10 +58,16 @@ void mf_crew_free(struct mf_crew *c); /* stops and joins the threads */
 MF_DEFINE_CLEANUP(struct mf_crew, mf_crew_free)
 
 /*
- * What was given so far reaches the workers now. Without it up to 16 tasks of a worker wait for more, so that a busy notary wakes no
+ * What was given so far reaches the workers now. Without it up to 32 tasks of a worker wait for more, so that a busy notary wakes no
  * thread for each: call it at the end of every turn, from the one thread that gives.
  */
 void mf_crew_push(struct mf_crew *c);
+/*
+ * Before that: where nothing else is under way and what was given are one or two short tasks, they are done in the calling thread
+ * (a notary with one request in hand would do nothing but wake threads). True: so it was, and the answers are in the inbox. No task
+ * is left behind or overtaken.
+ */
+bool mf_crew_here(struct mf_crew *c);
 /* Of a crew made by hand: worker ${i} (below conf.threads) does what was given to it. */
 void mf_crew_turn(struct mf_crew *c, size_t i);
 

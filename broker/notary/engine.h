@@ -314,7 +314,8 @@ void mf_engine_certify_server(struct mf_engine *e, struct mf_now now, struct mf_
 void mf_engine_tick(struct mf_engine *e, struct mf_now now);
 /*
  * Whether nobody waits yet for the records from ${from} on: certificates are being signed, whose records will stand in one
- * frame with them. Once one of those is there it says no, and so it does when the last signature has come.
+ * frame with them. Once one of those is there it says no, and so it does when the last signature has come. While many are being
+ * signed, records wait for more of them, up to a frame's worth: who asks in a crowd waits for so many signatures at most.
  */
 bool mf_engine_log_may_wait(const struct mf_engine *e, uint64_t from);
 /* The snapshot file of ${size} records is durable: its hash goes into the log. */

@@ -12,6 +12,8 @@ struct mf_mailbox {
 	struct mf_list items;
 	bool closed;
 	int fd;
+	/* Writes to ${fd}, each of 1: said before they are made; and those of which the taker has not read yet. Nothing said: no read. */
+	uint64_t rung, unread;
 };
 
 enum mf_status
@@ -75,14 +77,23 @@ mf_mailbox_post_all(struct mf_mailbox *b, struct mf_list *items)
 	(void)pthread_mutex_lock(&b->lock);
 	bool first = mf_list_empty(&b->items);
 	splice(&b->items, items);
+	b->rung += first && b->fd >= 0;
 	(void)pthread_mutex_unlock(&b->lock);
 	if (first) /* unlocked: who wakes up need not wait again */
 		(void)pthread_cond_signal(&b->some);
 	if (first && b->fd >= 0) {
 		uint64_t one = 1;
 		ssize_t n = write(b->fd, &one, sizeof(one));
-		MF_UNUSED(n); /* full means that it is readable already */
+		MF_UNUSED(n); /* it is not full: its reader is told of each */
 	}
+}
+
+void
+mf_mailbox_keep(struct mf_mailbox *b, struct mf_list *items)
+{
+	(void)pthread_mutex_lock(&b->lock);
+	splice(&b->items, items);
+	(void)pthread_mutex_unlock(&b->lock);
 }
 
 void
@@ -104,16 +115,26 @@ take_locked(struct mf_mailbox *b, struct mf_list *to)
 }
 
 bool
+mf_mailbox_is_empty(struct mf_mailbox *b)
+{
+	(void)pthread_mutex_lock(&b->lock);
+	bool empty = mf_list_empty(&b->items);
+	(void)pthread_mutex_unlock(&b->lock);
+	return empty;
+}
+
+bool
 mf_mailbox_take(struct mf_mailbox *b, struct mf_list *to)
 {
-	if (b->fd >= 0) {
-		uint64_t n;
-		ssize_t got = read(b->fd, &n, sizeof(n));
-		MF_UNUSED(got);
-	}
+	uint64_t n;
 	(void)pthread_mutex_lock(&b->lock);
 	bool some = take_locked(b, to);
+	b->unread += b->rung;
+	b->rung = 0;
 	(void)pthread_mutex_unlock(&b->lock);
+	/* One that is still to be written wakes its reader once for nothing. */
+	if (b->unread > 0 && read(b->fd, &n, sizeof(n)) == (ssize_t)sizeof(n))
+		b->unread -= n < b->unread ? n : b->unread;
 	return some;
 }
 

@@ -15,6 +15,8 @@ void mf_mailbox_free(struct mf_mailbox *b); /* must be empty; NULL is a no-op */
 void mf_mailbox_post(struct mf_mailbox *b, struct mf_list *item);
 /* All of ${items}, in order; ${items} is empty then. */
 void mf_mailbox_post_all(struct mf_mailbox *b, struct mf_list *items);
+/* The same by the one who takes, for itself: nobody is woken. */
+void mf_mailbox_keep(struct mf_mailbox *b, struct mf_list *items);
 /* Move everything that is there to ${to} (appended). False when nothing was. */
 bool mf_mailbox_take(struct mf_mailbox *b, struct mf_list *to);
 /* The same, but wait for up to ${timeout_ms} (UINT64_MAX: for ever), or until mf_mailbox_close. */
@@ -22,5 +24,6 @@ bool mf_mailbox_wait(struct mf_mailbox *b, struct mf_list *to, uint64_t timeout_
 /* Waiters return; what is posted later stays. */
 void mf_mailbox_close(struct mf_mailbox *b);
 bool mf_mailbox_closed(struct mf_mailbox *b);
+bool mf_mailbox_is_empty(struct mf_mailbox *b);
 int mf_mailbox_fd(const struct mf_mailbox *b); /* readable while something is there; -1 when made without */
 #endif

@@ -25,6 +25,7 @@
 #define REMOVAL_TURN_MS 1000u
 #define LOG_HELD_MS 10000u
 #define LOG_HELD_EVERY_MS 50
+#define HERE_TURNS 8u
 #define LINKS 6u /* that the loop waits for, beside the verifiers */
 
 /* ---- what the front says ---- */
@@ -550,6 +551,14 @@ finish(struct mf_notary *n)
 	mf_front_link_write(n->front);
 }
 
+/* What one request asks of the crew, one task after the other, when there is no other request. */
+static void
+work_here(struct mf_notary *n)
+{
+	for (unsigned i = 0; i < HERE_TURNS && !n->failed && mf_crew_here(n->crew); i++)
+		drain_boxes(n);
+}
+
 int
 mf_notary_run(struct mf_notary *n)
 {
@@ -587,6 +596,7 @@ mf_notary_run(struct mf_notary *n)
 			mf_engine_tick(n->engine, now);
 			mf_oidc_files_turn(n->oidc, n->crew);
 		}
+		work_here(n);
 		mf_crew_push(n->crew);
 		push_log(n, tick);
 		say_status(n, now);

@@ -249,9 +249,15 @@ let_go(struct mf_engine *e, struct mf_now now, struct release *r)
 	}
 }
 
+/* So many signatures under way are a crowd, and so many records of it one frame: a sync costs as much CPU as a signature. */
+#define CROWD 32u
+#define FRAME 64u
+
 bool
 mf_engine_log_may_wait(const struct mf_engine *e, uint64_t from)
 {
+	if (e->works_n >= CROWD && !e->stopped && mf_state_size(e->state) - from < FRAME)
+		return true;
 	/* In the order of what they wait for. */
 	const struct release *last =
 	    mf_list_empty(&e->releases) ? NULL : MF_LIST_ITEM(e->releases.prev, struct release, at);

@@ -604,6 +604,49 @@ test_crowd(void **state)
 		peer_fini(&p[i]);
 }
 
+/* What is done in the giver's thread and what workers do: each once, in order, and nothing that takes long is done here. */
+static void
+test_here(void **state)
+{
+	MF_UNUSED(state);
+	struct crew f;
+	uint64_t asked = 0, answered = 0, here = 0;
+	crew_init(&f, 2, 8, 0);
+	assert_false(mf_crew_here(f.c)); /* keys on their way: no short tasks */
+	mf_crew_push(f.c);
+	assert_false(mf_crew_here(f.c)); /* nothing to do */
+	for (unsigned i = 0; i < 3; i++)
+		mf_crew_sign(f.c, request(asked++, "spiffe://" TD "/x"));
+	assert_false(mf_crew_here(f.c)); /* too many */
+	for (unsigned i = 0; i < 3; i++, answered++)
+		mf_crew_event_free(event_of(&f, MF_CREW_SIGNED, 0, true));
+	for (unsigned i = 0; i < 3000; i++) {
+		for (unsigned k = 0; k <= i % 3; k++)
+			mf_crew_sign(f.c, request(asked++, "spiffe://" TD "/x"));
+		if (mf_crew_here(f.c)) {
+			here++;
+			struct mf_crew_event *ev = event_of(&f, MF_CREW_SIGNED, 0, false);
+			assert_non_null(ev); /* at once */
+			assert_true(ev->ok);
+			mf_crew_event_free(ev);
+			answered++;
+		} else {
+			mf_crew_push(f.c);
+		}
+		while (i % 7 == 0 && answered < asked) {
+			struct mf_crew_event *ev = event_of(&f, MF_CREW_SIGNED, 0, true);
+			assert_true(ev->ok && ev->ticket < asked);
+			mf_crew_event_free(ev);
+			answered++;
+		}
+	}
+	for (; answered < asked; answered++)
+		mf_crew_event_free(event_of(&f, MF_CREW_SIGNED, 0, true));
+	assert_null(event_of(&f, MF_CREW_SIGNED, 0, false));
+	assert_true(here > 0);
+	crew_fini(&f);
+}
+
 int
 main(void)
 {
@@ -617,6 +660,7 @@ main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_certificates),
 		cmocka_unit_test(test_crowd),
+		cmocka_unit_test(test_here),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

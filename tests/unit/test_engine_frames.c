@@ -54,6 +54,41 @@ test_may_wait(void **state)
 	mf_rig_free(r);
 }
 
+/* Many are being signed: what waits for the log waits for more of them, up to a frame's worth. */
+static void
+test_crowd(void **state)
+{
+	MF_UNUSED(state);
+	struct rig *r = mf_rig_new();
+	char node[MF_STATE_ID_MAX];
+	uint8_t value[16];
+	mf_rig_join(r, 1, 1, node, value);
+	mf_rig_settle(r);
+	uint64_t first = attach(r, node, 1);
+	mf_rig_settle(r);
+	const Mayfly__Agent__V1__Grant *g = mf_rig_grant(r, 1, first);
+	char lease[MF_STATE_ID_MAX];
+	(void)snprintf(lease, sizeof(lease), "%s", g->lease_id);
+	uint32_t epoch = g->epoch;
+	uint64_t from = r->log_n;
+	(void)mf_rig_renew(r, 1, 1, lease, epoch);
+	mf_rig_sign(r, true);
+	assert_true(r->log_n > from);
+	assert_false(mf_engine_log_may_wait(r->e, from)); /* alone: at once */
+	for (unsigned i = 0; i < 40; i++)
+		(void)mf_rig_renew(r, 1, 1, lease, epoch);
+	assert_true(mf_engine_log_may_wait(r->e, from));
+	/* Decisions fill the frame, too. */
+	unsigned n = 0;
+	for (; n < 64 && mf_engine_log_may_wait(r->e, from); n++)
+		(void)attach(r, node, 2 + n);
+	assert_in_range(r->log_n - from, 64, 65);
+	/* The last signatures are not waited for. */
+	mf_rig_sign(r, true);
+	assert_false(mf_engine_log_may_wait(r->e, from));
+	mf_rig_free(r);
+}
+
 /* What is held goes as one frame; a removal takes what is before it along. */
 static void
 test_hold(void **state)
@@ -94,6 +129,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_may_wait),
+		cmocka_unit_test(test_crowd),
 		cmocka_unit_test(test_hold),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
