@@ -314,6 +314,17 @@ fold(const struct dir *wal, const struct dir *snaps, uint64_t base, uint64_t siz
 }
 
 enum mf_status
+mf_store_write(const struct mf_log_io *io, int log_dirfd, const struct mf_state *st,
+    const struct mf_wal_anchor *at, uint8_t ret_sha256[32], struct mf_err *err)
+{
+	MF_AUTO_IN(dir_fini) struct dir snaps = { .fd = -1 };
+	MF_TRY(open_dir(&snaps, io, log_dirfd, "snapshots", true, err));
+	MF_TRY(write_file(&snaps, st, at, ret_sha256, err));
+	remove_older(&snaps, at->tree.size);
+	return MF_OK;
+}
+
+enum mf_status
 mf_store_snapshot(const struct mf_log_io *io, int log_dirfd, const struct mf_wal_anchor *to,
     uint8_t ret_sha256[32], struct mf_err *err)
 {
@@ -328,7 +339,5 @@ mf_store_snapshot(const struct mf_log_io *io, int log_dirfd, const struct mf_wal
 		base = newest(&snaps, base);
 	if (base == 0)
 		MF_TRY(fold(&wal, &snaps, 0, to->tree.size, &st, err));
-	MF_TRY(write_file(&snaps, st, to, ret_sha256, err));
-	remove_older(&snaps, to->tree.size);
-	return MF_OK;
+	return mf_store_write(io, log_dirfd, st, to, ret_sha256, err);
 }

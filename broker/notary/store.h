@@ -42,8 +42,14 @@ MF_NODISCARD enum mf_status mf_store_open(const struct mf_store_conf *conf, stru
     struct mf_store_opened *ret_o, struct mf_err *err);
 
 /*
- * Fold the log up to ${to} (at which a segment begins) into a snapshot file, from the newest older one. Reads only
- * files; any thread. *ret_sha256 is what the record snapshot.written must say. Older files but one are removed.
+ * Write ${st}, the state at ${at}, at which a segment begins, as a snapshot file. *ret_sha256 is what the record
+ * snapshot.written must say. Older files but one are removed. For who has the state at hand; the next makes it.
+ */
+MF_NODISCARD enum mf_status mf_store_write(const struct mf_log_io *io, int log_dirfd,
+    const struct mf_state *st, const struct mf_wal_anchor *at, uint8_t ret_sha256[32], struct mf_err *err);
+/*
+ * Fold the log up to ${to} (at which a segment begins) into a state, from the newest older snapshot, and write that as
+ * mf_store_write does. Reads only files; any thread.
  */
 MF_NODISCARD enum mf_status mf_store_snapshot(const struct mf_log_io *io, int log_dirfd,
     const struct mf_wal_anchor *to, uint8_t ret_sha256[32], struct mf_err *err);
