@@ -19,7 +19,8 @@ run() { # AGENTS MODES
 	"$dev/tests/bench_sessions" token "$1" "$2" "$seconds" "notary=$(role_pid notary)" "front=$(role_pid broker-front)" ||
 		fail "$2" "bench_sessions ended with $?; $(grep -v '"level":"info"' broker.log | tail -3)"
 }
-ulimit -n 65536 2>/dev/null || herd=500
+ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -Hn)"
+[ "$(ulimit -n)" -gt $((3 * herd)) ] || herd=500
 run 256 "${MF_BENCH_MODES:-handshake,renew,jwt-es256,renew-1,attach,jwt-rs256,idle}"
 [ "$herd" = 0 ] || run "$herd" herd
 broker_down
