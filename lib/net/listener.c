@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "net/conn_internal.h"
+#include "net/trim.h"
 
 #define BACKLOG 1024
 #define ACCEPTS_PER_TURN 16
@@ -28,6 +29,7 @@ struct mf_net_listener {
 	struct mf_loop *loop;
 	struct mf_loop_fd *io;
 	struct mf_loop_timer *pause, *shed;
+	struct mf_trim *trim;
 	int fd, reserve; /* reserve: given up for a moment when descriptors run out */
 	struct mf_grpc_server server;
 	struct mf_net_listener_config cfg;
@@ -389,6 +391,7 @@ mf_net_listener_new(struct mf_loop *l, const struct mf_net_listener_config *cfg,
 	ln->server.counters = &cfg->counters->grpc;
 	mf_list_init(&ln->conns);
 	MF_TRY(mf_loop_timer_new(l, pause_over, ln, &ln->pause, err));
+	MF_TRY(mf_trim_new(l, 0, &ln->trim, err));
 	MF_TRY(mf_loop_timer_new(l, shed_silent, ln, &ln->shed, err));
 	if (cfg->take_turns && !cfg->tls) {
 		ln->turns = mf_fair_new(0, 0);
@@ -463,6 +466,7 @@ mf_net_listener_gone(struct mf_net_listener *ln, struct mf_net_conn *c)
 	if (ln->turns != NULL)
 		mf_fair_remove(ln->turns, &c->turn);
 	ln->n--;
+	mf_trim_soon(ln->trim);
 	if (ln->cfg.tls && !c->shaken) {
 		ln->shaking--;
 		set_interest(ln);
@@ -483,6 +487,7 @@ mf_net_listener_free(struct mf_net_listener *ln)
 	}
 	mf_loop_fd_free(ln->io);
 	mf_loop_timer_free(ln->pause);
+	mf_trim_free(ln->trim);
 	mf_loop_timer_free(ln->shed);
 	mf_loop_defer_free(ln->serve);
 	mf_fair_free(ln->turns);

@@ -259,8 +259,9 @@ static void
 say_latency(double sync)
 {
 	double p50 = mf_bench_quantile(b.took, b.took_n, 0.5);
-	(void)printf("  one at a time: p50 %.3f ms, p99 %.3f ms; a sync of such a frame p50 %.3f ms: p50 is 3 syncs "
-		     "and %.3f ms\n",
+	(void)printf(
+	    "  one at a time: p50 %.3f ms, p99 %.3f ms; a sync of such a frame p50 %.3f ms: p50 is 3 syncs "
+	    "and %.3f ms\n",
 	    p50 * 1e3, mf_bench_quantile(b.took, b.took_n, 0.99) * 1e3, sync * 1e3, (p50 - 3 * sync) * 1e3);
 }
 
