@@ -174,17 +174,35 @@ mf_rm_done(sqlite3_stmt **st)
 		(void)sqlite3_reset(*st);
 }
 
+/* Of the statement that was fetched last: what could not be bound would be NULL, which some conditions take for "no row". */
+static _Thread_local int bind_rc;
+
+static void
+bound(int rc)
+{
+	if (bind_rc == SQLITE_OK)
+		bind_rc = rc;
+}
+
+int
+mf_rm_step(sqlite3_stmt *st)
+{
+	int rc = bind_rc;
+	bind_rc = SQLITE_OK;
+	return rc == SQLITE_OK ? sqlite3_step(st) : rc;
+}
+
 void
 mf_rm_bind_text(sqlite3_stmt *st, int at, struct mf_slice v)
 {
 	/* Without the NULL that an empty slice's pointer may be: the columns are NOT NULL. */
-	(void)sqlite3_bind_text(st, at, v.n == 0 ? "" : (const char *)v.p, (int)v.n, SQLITE_STATIC);
+	bound(sqlite3_bind_text(st, at, v.n == 0 ? "" : (const char *)v.p, (int)v.n, SQLITE_STATIC));
 }
 
 void
 mf_rm_bind_int(sqlite3_stmt *st, int at, int64_t v)
 {
-	(void)sqlite3_bind_int64(st, at, v);
+	bound(sqlite3_bind_int64(st, at, v));
 }
 
 const char *
@@ -200,8 +218,8 @@ mf_rm_meta_blob(struct mf_read_model *rm, const char *k, struct mf_slice v, stru
 	MF_AUTO_IN(mf_rm_done) sqlite3_stmt *st = NULL;
 	MF_TRY(mf_rm_stmt(rm, MF_RM_META_PUT, &st, err));
 	mf_rm_bind_text(st, 1, mf_slice_str(k));
-	(void)sqlite3_bind_blob(st, 2, v.n == 0 ? "" : (const void *)v.p, (int)v.n, SQLITE_STATIC);
-	int rc = sqlite3_step(st);
+	bound(sqlite3_bind_blob(st, 2, v.n == 0 ? "" : (const void *)v.p, (int)v.n, SQLITE_STATIC));
+	int rc = mf_rm_step(st);
 	return rc == SQLITE_DONE ? MF_OK : mf_rm_fail(rm, rc, "meta", err);
 }
 

@@ -32,7 +32,7 @@ broken(const struct step *a, const char *why)
 static enum mf_status
 one_row(const struct step *a, sqlite3_stmt *st)
 {
-	int rc = sqlite3_step(st);
+	int rc = mf_rm_step(st);
 	if (rc != SQLITE_DONE)
 		return mf_rm_fail(a->rm, rc, mf_record_type_name(a->r->type), a->err);
 	return sqlite3_changes(a->rm->db) == 1 ? MF_OK : broken(a, "it is about something that is not there");
@@ -70,7 +70,7 @@ token_created(const struct step *a)
 	MF_TRY(put_list(a->r->attributes, a->r->attributes_n, &attributes, a->err));
 	MF_TRY(mf_rm_stmt(a->rm, MF_RM_TOKEN_FORGET, &forget, a->err));
 	mf_rm_bind_int(forget, 1, a->r->ts_us / 1000000);
-	int rc = sqlite3_step(forget);
+	int rc = mf_rm_step(forget);
 	if (rc != SQLITE_DONE)
 		return mf_rm_fail(a->rm, rc, "expired tokens", a->err);
 	MF_TRY(mf_rm_stmt(a->rm, MF_RM_TOKEN_ADD, &st, a->err));
@@ -197,7 +197,7 @@ job_ending(const struct step *a)
 	mf_rm_bind_text(leases, 1, str(a, MF_RS_JOB_ID));
 	mf_rm_bind_int(leases, 2, a->r->n[MF_RN_UNTIL]);
 	mf_rm_bind_int(leases, 3, a->r->ts_us);
-	int rc = sqlite3_step(leases);
+	int rc = mf_rm_step(leases);
 	return rc == SQLITE_DONE ? MF_OK : mf_rm_fail(a->rm, rc, "instances of an ending job", a->err);
 }
 
@@ -289,7 +289,7 @@ find_lease(const struct step *a, struct lease *ret_l)
 	MF_AUTO_IN(mf_rm_done) sqlite3_stmt *st = NULL;
 	MF_TRY(mf_rm_stmt(a->rm, MF_RM_LEASE_GET, &st, a->err));
 	mf_rm_bind_text(st, 1, str(a, MF_RS_LEASE));
-	int rc = sqlite3_step(st);
+	int rc = mf_rm_step(st);
 	if (rc == SQLITE_DONE)
 		return broken(a, "no such lease");
 	if (rc != SQLITE_ROW)
@@ -366,7 +366,7 @@ cloud_intent(const struct step *a)
 	MF_AUTO_IN(mf_rm_done) sqlite3_stmt *st = NULL;
 	MF_TRY(mf_rm_stmt(a->rm, MF_RM_CLOUD_FORGET, &st, a->err));
 	mf_rm_bind_int(st, 1, a->r->ts_us / 1000000 - CLOUD_KEPT_S);
-	int rc = sqlite3_step(st);
+	int rc = mf_rm_step(st);
 	if (rc != SQLITE_DONE)
 		return mf_rm_fail(a->rm, rc, "clouds", a->err);
 	mf_rm_done(&st);
@@ -384,7 +384,7 @@ cloud_known(const struct step *a)
 	MF_TRY(mf_rm_stmt(a->rm, MF_RM_CLOUD_KNOWN, &st, a->err));
 	mf_rm_bind_text(st, 1, str(a, MF_RS_SERIAL));
 	mf_rm_bind_text(st, 2, str(a, MF_RS_CLOUD_REQUEST_ID));
-	int rc = sqlite3_step(st);
+	int rc = mf_rm_step(st);
 	return rc == SQLITE_DONE ? MF_OK : mf_rm_fail(a->rm, rc, "clouds", a->err);
 }
 
@@ -480,7 +480,7 @@ simple(struct mf_read_model *rm, enum mf_rm_stmt which, const char *what, struct
 {
 	MF_AUTO_IN(mf_rm_done) sqlite3_stmt *st = NULL;
 	MF_TRY(mf_rm_stmt(rm, which, &st, err));
-	int rc = sqlite3_step(st);
+	int rc = mf_rm_step(st);
 	return rc == SQLITE_DONE ? MF_OK : mf_rm_fail(rm, rc, what, err);
 }
 

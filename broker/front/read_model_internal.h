@@ -70,6 +70,8 @@ void mf_rm_done(sqlite3_stmt **st);
 /* Binding; ${at} from 1. The bytes must live until the statement is done. A failure shows at the step. */
 void mf_rm_bind_text(sqlite3_stmt *st, int at, struct mf_slice v);
 void mf_rm_bind_int(sqlite3_stmt *st, int at, int64_t v);
+/* The first step of a statement that was bound so, and each other one. */
+int mf_rm_step(sqlite3_stmt *st);
 /* Never NULL. */
 const char *mf_rm_text(sqlite3_stmt *st, int column);
 

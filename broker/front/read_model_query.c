@@ -38,7 +38,7 @@ each_job(struct mf_read_model *rm, sqlite3_stmt *st, bool (*fn)(void *, const st
     size_t *ret_n, struct mf_err *err)
 {
 	int rc;
-	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+	while ((rc = mf_rm_step(st)) == SQLITE_ROW) {
 		struct mf_rm_job j = {
 			.index = (uint64_t)sqlite3_column_int64(st, 0),
 			.id = mf_rm_text(st, 1),
@@ -101,7 +101,7 @@ mf_read_model_instances(struct mf_read_model *rm, const char *job, uint32_t from
 	MF_TRY(mf_rm_stmt(rm, MF_RM_Q_INSTANCES, &st, err));
 	mf_rm_bind_text(st, 1, mf_slice_str(job));
 	mf_rm_bind_int(st, 2, from);
-	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+	while ((rc = mf_rm_step(st)) == SQLITE_ROW) {
 		MF_AUTO(mf_json_free) struct mf_json *doc = NULL;
 		struct mf_slice *selectors = NULL;
 		struct mf_rm_instance i = {
@@ -133,7 +133,7 @@ each_node(struct mf_read_model *rm, sqlite3_stmt *st, bool (*fn)(void *ctx, cons
     void *ctx, uint32_t *ret_n, struct mf_err *err)
 {
 	int rc;
-	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+	while ((rc = mf_rm_step(st)) == SQLITE_ROW) {
 		MF_AUTO(mf_json_free) struct mf_json *doc = NULL;
 		struct mf_slice *attributes = NULL;
 		struct mf_rm_node n = {
@@ -214,7 +214,7 @@ collect(
 		mf_rm_bind_int(st, 3, MF_RM_CANDIDATES + 1);
 	}
 	f->n = 0;
-	while ((rc = sqlite3_step(st)) == SQLITE_ROW && f->n < MF_COUNT(f->ids)) {
+	while ((rc = mf_rm_step(st)) == SQLITE_ROW && f->n < MF_COUNT(f->ids)) {
 		const char *id = mf_rm_text(st, 0);
 		size_t n = strlen(id);
 		if (n >= sizeof(f->ids[0]))
@@ -286,7 +286,7 @@ mf_read_model_evicted(struct mf_read_model *rm, const char *node)
 	if (mf_rm_stmt(rm, MF_RM_Q_EVICTED, &st, NULL) != MF_OK)
 		return false;
 	mf_rm_bind_text(st, 1, mf_slice_str(node));
-	return sqlite3_step(st) == SQLITE_ROW && sqlite3_column_int64(st, 0) != 0;
+	return mf_rm_step(st) == SQLITE_ROW && sqlite3_column_int64(st, 0) != 0;
 }
 
 enum mf_status
@@ -294,7 +294,7 @@ mf_read_model_counts(struct mf_read_model *rm, struct mf_rm_counts *ret_counts, 
 {
 	MF_AUTO_IN(mf_rm_done) sqlite3_stmt *st = NULL;
 	MF_TRY(mf_rm_stmt(rm, MF_RM_Q_COUNTS, &st, err));
-	int rc = sqlite3_step(st);
+	int rc = mf_rm_step(st);
 	if (rc != SQLITE_ROW)
 		return mf_rm_fail(rm, rc, "counts", err);
 	*ret_counts = (struct mf_rm_counts) {
@@ -312,7 +312,7 @@ mf_read_model_cloud(struct mf_read_model *rm, const char *id, struct mf_buf *ret
 	MF_AUTO_IN(mf_rm_done) sqlite3_stmt *st = NULL;
 	MF_TRY(mf_rm_stmt(rm, MF_RM_Q_CLOUD, &st, err));
 	mf_rm_bind_text(st, 1, mf_slice_str(id));
-	int rc = sqlite3_step(st);
+	int rc = mf_rm_step(st);
 	if (rc == SQLITE_DONE)
 		return MF_FAIL(err, MF_E_NOTFOUND, "no cloud token of that id");
 	if (rc != SQLITE_ROW)
