@@ -253,6 +253,19 @@ mf_svid_forget(struct mf_svid_entry *e, struct mf_slice reason)
 	mf_svid_lapse(e, reason);
 }
 
+bool
+mf_svid_set_uid(struct mf_svid_entry *e, uint32_t uid)
+{
+	bool another = e->has_uid && e->uid != uid;
+	if (another) {
+		mf_rotation_drop(&e->rotation);
+		mf_svid_forget(e, MF_SLICE_LIT("another user's process is the first of this cgroup now"));
+	}
+	e->uid = uid;
+	e->has_uid = true;
+	return another;
+}
+
 void
 mf_svid_lapse(struct mf_svid_entry *e, struct mf_slice reason)
 {

@@ -51,7 +51,9 @@ struct mf_svid_job {
 struct mf_svid_entry {
 	uint64_t handle;
 	uint32_t generation; /* of the attestor's link under which the handle is good */
-	char *key;	     /* instance_key */
+	uint32_t uid;	     /* whose instance it is, once has_uid */
+	bool has_uid;
+	char *key; /* instance_key */
 	enum mf_svid_state state;
 	uint64_t version; /* of what a job sees: state, identities, bundle */
 	struct mf_svid_identity identities[MF_LIM_IDENTITIES];
@@ -88,6 +90,11 @@ const char *mf_svid_cache_trust_domain(const struct mf_svid_cache *c);
  */
 MF_NODISCARD enum mf_status mf_svid_cache_bind(struct mf_svid_cache *c, const char *key, uint64_t handle,
     uint32_t generation, struct mf_svid_entry **ret_e, struct mf_err *err);
+/*
+ * The instance is user ${uid}'s. When it was another's, what is held is forgotten: a cgroup has one key whoever is seen in it first, and
+ * an attestor that lost its table may see another user first. True: it was.
+ */
+bool mf_svid_set_uid(struct mf_svid_entry *e, uint32_t uid);
 struct mf_svid_entry *mf_svid_cache_by_handle(struct mf_svid_cache *c, uint64_t handle); /* or NULL */
 struct mf_svid_entry *mf_svid_cache_by_key(struct mf_svid_cache *c, const char *key);
 /* Wipes. */

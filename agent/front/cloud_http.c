@@ -188,7 +188,7 @@ serve(struct call *c, const struct peer *p)
 		refuse(c, 403, "AccessDenied", "the secret is not that of this job at this address");
 		return;
 	}
-	if (mf_identities_bind(h->cfg.ids, p->instance_key, p->handle, &e, &err) != MF_OK) {
+	if (mf_identities_bind(h->cfg.ids, p->instance_key, p->handle, c->who.uid, &e, &err) != MF_OK) {
 		refuse(c, 503, "TryAgain", err.msg);
 		return;
 	}

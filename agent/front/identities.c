@@ -265,7 +265,7 @@ step_all(struct mf_identities *i)
 /* --- what others do with entries --- */
 
 enum mf_status
-mf_identities_bind(struct mf_identities *i, const char *instance_key, uint64_t handle,
+mf_identities_bind(struct mf_identities *i, const char *instance_key, uint64_t handle, uint32_t uid,
     struct mf_svid_entry **ret_e, struct mf_err *err)
 {
 	struct mf_svid_entry *e = NULL;
@@ -285,6 +285,8 @@ mf_identities_bind(struct mf_identities *i, const char *instance_key, uint64_t h
 		mf_list_init(&h->watches);
 		e->owner = h;
 	}
+	if (mf_svid_set_uid(e, uid))
+		notify(e->owner);
 	step(e->owner);
 	*ret_e = e;
 	return MF_OK;

@@ -38,9 +38,9 @@ MF_DEFINE_CLEANUP(struct mf_identities, mf_identities_free)
 struct mf_svid_cache *mf_identities_cache(struct mf_identities *i);
 struct mf_identities_stats mf_identities_stats(const struct mf_identities *i);
 
-/* The entry of an instance that the attestor named on the present link. As mf_svid_cache_bind. */
+/* The entry of user ${uid}'s instance that the attestor named on the present link. As mf_svid_cache_bind, mf_svid_set_uid. */
 MF_NODISCARD enum mf_status mf_identities_bind(struct mf_identities *i, const char *instance_key,
-    uint64_t handle, struct mf_svid_entry **ret_e, struct mf_err *err);
+    uint64_t handle, uint32_t uid, struct mf_svid_entry **ret_e, struct mf_err *err);
 
 /* Told of every change of one entry (state, identities, bundle). An entry that is watched is not forgotten. */
 struct mf_identity_watch {

@@ -327,7 +327,7 @@ attested(struct mf_job_conn *c, const Mayfly__Roles__V1__Caller *m)
 	struct mf_job_conns *a = c->all;
 	struct mf_err err = { 0 };
 	struct mf_svid_entry *e = NULL;
-	if (mf_identities_bind(a->cfg.ids, m->instance_key, m->handle, &e, &err) != MF_OK) {
+	if (mf_identities_bind(a->cfg.ids, m->instance_key, m->handle, m->uid, &e, &err) != MF_OK) {
 		mf_jlog_err(MF_LOG_ERROR, "caller.not_bound", "a caller cannot be served", &err);
 		if (c->state == KNOWN)
 			return;

@@ -497,7 +497,8 @@ take_created(struct run *r, const Mayfly__Roles__V1__JobCreated *m, struct mf_er
 		return MF_FAIL(err, MF_E_NOMEM, "out of memory");
 	if (m->placement == 0 || m->placement > MAYFLY__JOB__V1__PLACEMENT__PLACEMENT_INSIDE)
 		return MF_FAIL(err, MF_E_INTERNAL, "the attestor said placement %u", m->placement);
-	MF_TRY(mf_identities_bind(r->api->cfg.ids, m->instance_key, m->handle, &e, err));
+	MF_TRY(mf_identities_bind(
+	    r->api->cfg.ids, m->instance_key, m->handle, mf_job_call_caller(&r->job)->uid, &e, err));
 	r->placement = (Mayfly__Job__V1__Placement)m->placement;
 	r->weak = m->weak;
 	r->phase = CREATED;

@@ -323,6 +323,42 @@ lease_for(struct mf_engine *e, struct mf_now now, const struct asked *q, uint64_
 	return l;
 }
 
+/* Who runs it: users and groups of the first caller, as they stand in its lease. */
+static bool
+is_owner(const char *selector)
+{
+	return strncmp(selector, "unix.uid:", 9) == 0 || strncmp(selector, "unix.gid:", 9) == 0 ||
+	       strncmp(selector, "unix.sup_gid:", 13) == 0;
+}
+
+static size_t
+owners(char *const *v, size_t n)
+{
+	size_t have = 0;
+	for (size_t i = 0; i < n; i++)
+		have += is_owner(v[i]) ? 1u : 0u;
+	return have;
+}
+
+/*
+ * An instance stays its owner's. Processes of several users in one cgroup have one instance key, whoever is seen first, and an attestor
+ * that lost its table may see another one first: that one has no part in the lease.
+ */
+static bool
+same_owner(const struct mf_lease *l, const Mayfly__Agent__V1__Attach *a)
+{
+	if (owners(l->selectors, l->selectors_n) != owners(a->selectors, a->n_selectors))
+		return false;
+	for (size_t i = 0; i < a->n_selectors; i++) {
+		bool found = !is_owner(a->selectors[i]);
+		for (size_t k = 0; !found && k < l->selectors_n; k++)
+			found = strcmp(a->selectors[i], l->selectors[k]) == 0;
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
 /* True when an older lease of this instance settles the matter. */
 static bool
 is_over(struct mf_engine *e, const struct asked *q, uint64_t request_id)
@@ -346,6 +382,12 @@ is_over(struct mf_engine *e, const struct asked *q, uint64_t request_id)
 	if (strcmp(l->node->id, q->s->node_id) != 0 || strcmp(l->boot, q->s->boot) != 0) {
 		refuse(e, q->s, request_id, MAYFLY__AGENT__V1__REFUSAL_CODE__REFUSAL_INVALID,
 		    "that instance is another node's");
+		return true;
+	}
+	if (l->state != MF_LEASE_ENDED && !same_owner(l, q->a)) {
+		refuse(e, q->s, request_id, MAYFLY__AGENT__V1__REFUSAL_CODE__REFUSAL_INVALID,
+		    "that instance began with another user or other groups: start each one's work in a "
+		    "cgroup of its own");
 		return true;
 	}
 	if (l->state != MF_LEASE_ENDED) /* one that drains may ask again for what it had */

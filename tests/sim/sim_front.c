@@ -171,7 +171,7 @@ on_caller(struct sim_agent *a, const Mayfly__Roles__V1__Caller *m)
 	struct sim_call *c = call_by_id(a, m->conn_id);
 	if (c == NULL)
 		return;
-	if (!m->known || mf_identities_bind(a->ids, m->instance_key, m->handle, &e, NULL) != MF_OK) {
+	if (!m->known || mf_identities_bind(a->ids, m->instance_key, m->handle, m->uid, &e, NULL) != MF_OK) {
 		sim_call_close(c);
 		return;
 	}

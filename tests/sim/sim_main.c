@@ -142,6 +142,9 @@ static const struct {
 	{ 226, "the same, in another history" },
 	{ 7, "a job ended while a process of it waited for a cloud token, and its agent's front went round "
 	     "for ever" },
+	{ 5198, "an attestor that had lost its table saw another user of a cgroup first, and the front "
+		"served that one what it held "
+		"for the cgroup's job" },
 	{ 483, "a broker whose clock ran ahead took tokens off a deny list while they still worked" },
 };
 

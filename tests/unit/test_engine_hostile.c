@@ -203,6 +203,42 @@ test_manifests(void **state)
 	mf_rig_free(r);
 }
 
+/* An instance key is a cgroup's: who else is in that, and is seen first after the attestor lost its table, has no part in the lease. */
+static void
+test_an_instance_stays_its_owners(void **state)
+{
+	MF_UNUSED(state);
+	struct node n;
+	struct rig *r = with_node(&n);
+	struct attach t;
+	static char owner[3][64];
+	static const struct {
+		const char *uid, *gid, *sup;
+		bool same;
+	} who[] = {
+		{ "unix.uid:1001", "unix.gid:1001", "unix.path:/bin/a", true },
+		{ "unix.uid:1001", "unix.gid:1001", "unix.path:/bin/b", true },
+		{ "unix.uid:1003", "unix.gid:1001", "unix.path:/bin/a", false },
+		{ "unix.uid:1001", "unix.gid:1003", "unix.path:/bin/a", false },
+		{ "unix.uid:1001", "unix.gid:1001", "unix.sup_gid:27", false },
+		{ "unix.uid:1001", "unix.path:/bin/c", "unix.path:/bin/a", false },
+	};
+	for (size_t i = 0; i < MF_COUNT(who); i++) {
+		fine(&t, &n, 1);
+		(void)snprintf(owner[0], sizeof(owner[0]), "%s", who[i].uid);
+		(void)snprintf(owner[1], sizeof(owner[1]), "%s", who[i].gid);
+		(void)snprintf(owner[2], sizeof(owner[2]), "%s", who[i].sup);
+		for (size_t k = 0; k < 3; k++)
+			t.selectors[1 + k] = owner[k];
+		t.a.n_selectors = 4;
+		if (who[i].same)
+			assert_non_null(mf_rig_grant(r, 1, ask(r, &t)));
+		else
+			check_invalid(r, &t, who[i].uid);
+	}
+	mf_rig_free(r);
+}
+
 /* The attestor says it twice, by a flag and a selector; one is enough, and it stays true at every renewal. */
 static void
 test_interactive_cannot_be_lost(void **state)
@@ -546,6 +582,7 @@ main(void)
 		cmocka_unit_test(test_selectors),
 		cmocka_unit_test(test_fields),
 		cmocka_unit_test(test_manifests),
+		cmocka_unit_test(test_an_instance_stays_its_owners),
 		cmocka_unit_test(test_interactive_cannot_be_lost),
 		cmocka_unit_test(test_join_fields),
 		cmocka_unit_test(test_ends_are_bounded),

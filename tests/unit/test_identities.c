@@ -49,7 +49,7 @@ test_hearing_ends_the_next_watch(void **state)
 		.refusal_ms = 1000,
 		.adopt_ms = 1000 };
 	assert_int_equal(mf_identities_new(&conf, &p.ids, NULL), MF_OK);
-	assert_int_equal(mf_identities_bind(p.ids, "local/n/b/cg-1", 7, &e, NULL), MF_OK);
+	assert_int_equal(mf_identities_bind(p.ids, "local/n/b/cg-1", 7, 1000, &e, NULL), MF_OK);
 	mf_identity_watch_set(p.ids, &p.watch, e);
 	mf_identity_watch_set(p.ids, &p.other, e);
 	mf_identity_watch_set(p.ids, &q.other, e);

@@ -274,6 +274,25 @@ test_states(void **state)
 		assert_non_null(mf_svid_state_name((enum mf_svid_state)s));
 }
 
+/* Of a cgroup whose processes are several users': what one was given, another one never sees (invariant 5). */
+static void
+test_another_user(void **state)
+{
+	struct fix *f = *state;
+	struct mf_err err = { 0 };
+	set_bundle(f);
+	assert_false(mf_svid_set_uid(f->e, 1001));
+	mf_svid_pend(f->e);
+	assert_int_equal(take(f, &err), MF_OK);
+	assert_false(mf_svid_set_uid(f->e, 1001));
+	assert_true(mf_svid_servable(f->cache, f->e, NOW));
+	assert_true(mf_svid_set_uid(f->e, 1003));
+	assert_false(mf_svid_servable(f->cache, f->e, NOW));
+	assert_int_equal(f->e->n_identities, 0);
+	assert_int_equal(f->e->state, MF_SVID_UNKNOWN);
+	assert_false(mf_svid_set_uid(f->e, 1003));
+}
+
 static void
 test_bind(void **state)
 {
@@ -355,6 +374,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_bad_sets, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hint_twice, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_states, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_another_user, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bind, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bundle, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_texts, setup, teardown),
