@@ -371,14 +371,14 @@ mf_svid_verify_decoded(X509 *leaf, STACK_OF(X509) * sent, const struct mf_anchor
 	MF_AUTO_IN(mf_buf_fini) struct mf_buf der;
 	mf_buf_init(&der, MF_LIM_CERT_DER);
 	if (sk_X509_num(sent) > (int)MF_LIM_CHAIN)
-		return MF_FAIL(err, MF_E_TOOBIG, "svid: a chain of %d certificates, at most %u",
-		    sk_X509_num(sent), MF_LIM_CHAIN);
+		return MF_FAIL(err, MF_E_TOOBIG, "peer sent %d certificates: at most %u", sk_X509_num(sent),
+		    MF_LIM_CHAIN);
 	for (int i = 0; i < sk_X509_num(sent); i++) {
 		X509 *x = sk_X509_value(sent, i);
 		int n = i2d_X509(x, NULL); /* of what came: libcrypto keeps it */
 		if (n <= 0 || (unsigned)n > MF_LIM_CERT_DER)
 			return MF_FAIL(
-			    err, MF_E_TOOBIG, "certificate: %d bytes, at most %u", n, MF_LIM_CERT_DER);
+			    err, MF_E_TOOBIG, "peer certificate of %d bytes: at most %u", n, MF_LIM_CERT_DER);
 		MF_TRY(check_extensions(x, err));
 	}
 	MF_TRY(check_extensions(leaf, err));
