@@ -148,6 +148,9 @@ mf_net_read(struct mf_net_conn *c)
 			/* Answers go out between reads, or a flood would pile them up. */
 			if (!c->closing && !mf_net_flush(c))
 				mf_net_conn_end(c, MF_NET_PEER_CLOSED, NULL);
+			/* That was all: whatever comes now is told by the loop. Unix sockets part at each sender. */
+			if (!c->is_unix && (size_t)n < sizeof(in))
+				return;
 		} else if (n == 0) {
 			mf_net_conn_end(c, MF_NET_PEER_CLOSED, NULL);
 		} else if (errno == EAGAIN) {

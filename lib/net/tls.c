@@ -372,8 +372,10 @@ mf_tls_read(struct mf_tls *t, struct mf_buf *to, struct mf_err *err)
 		int rv = SSL_read_ex(t->ssl, at, 16384, &got);
 		to->n = before + (rv == 1 ? got : 0);
 		MF_TRY(count_key_updates(t, rv == 1 ? got : 0, err));
-		if (rv == 1)
+		if (rv == 1 && (BIO_ctrl_pending(t->in) > 0 || SSL_pending(t->ssl) > 0))
 			continue;
+		if (rv == 1)
+			return MF_OK; /* a part of a record may be in there: more must come first */
 		int e = SSL_get_error(t->ssl, rv);
 		if (e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE)
 			return MF_OK;
