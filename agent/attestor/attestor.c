@@ -40,6 +40,16 @@ mf_attestor_tell(struct mf_attestor *a, uint16_t type, const ProtobufCMessage *m
 	a->link_broken = true;
 }
 
+void
+mf_attestor_flush(struct mf_attestor *a)
+{
+	struct mf_err why = { 0 };
+	if (a->link == NULL || a->link_broken || mf_seqpacket_flush(a->link, &why) == MF_OK)
+		return;
+	mf_jlog_err(MF_LOG_WARN, "link.lost", "the front's link ends", &why);
+	a->link_broken = true; /* dropped at the end of the turn */
+}
+
 static enum mf_status
 read_boot_id(int proc_fd, char ret_boot[MF_BOOT_ID_LEN + 1], struct mf_err *err)
 {
@@ -410,11 +420,7 @@ mf_attestor_turn(struct mf_attestor *a, struct mf_err *err)
 	if (a->close_reason != NULL)
 		mf_session_drop(a, a->close_reason, true);
 	mf_session_pump(a);
-	struct mf_err why = { 0 };
-	if (a->link != NULL && !a->link_broken && mf_seqpacket_flush(a->link, &why) != MF_OK) {
-		mf_jlog_err(MF_LOG_WARN, "link.lost", "the front's link ends", &why);
-		a->link_broken = true;
-	}
+	mf_attestor_flush(a);
 	if (a->link_broken)
 		drop_link(a);
 	return MF_OK;

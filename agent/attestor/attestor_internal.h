@@ -118,6 +118,8 @@ struct mf_attestor {
 /* ---- attestor.c ---- */
 /* Queue a message for the front; a link that is full or gone is dropped at the end of the turn. */
 void mf_attestor_tell(struct mf_attestor *a, uint16_t type, const ProtobufCMessage *msg);
+/* What is queued goes now, and not at the end of the turn: a removal does not wait for what else the turn does. */
+void mf_attestor_flush(struct mf_attestor *a);
 /* What changed in the table is stored soon, with what else has changed by then. */
 void mf_attestor_stale(struct mf_attestor *a);
 /* "local/<node>/<boot>/<name>" into ${to} (empty node part before the first Welcome). */

@@ -79,6 +79,7 @@ tell_ended(struct mf_attestor *a, const struct mf_instance *i, const char *cause
 	m.cause = text == NULL ? m.cause : text;
 	m.suspended = suspended;
 	mf_attestor_tell(a, MF_MSG_INSTANCE_ENDED, &m.base);
+	mf_attestor_flush(a);
 	free(text);
 }
 
@@ -109,14 +110,17 @@ mf_life_event(struct mf_attestor *a, struct mf_instance *i, enum mf_job_event e,
 	else if (next != i->state)
 		mf_attestor_stale(a);
 	i->state = next;
-	if (next == MF_JOB_ENDED && i->end_cause == MF_END_NONE) {
+	bool over = next == MF_JOB_ENDED && i->end_cause == MF_END_NONE;
+	if (over) {
 		i->end_cause = cause;
 		i->end_us = mf_now().wall_us;
-		MF_LOG(MF_LOG_INFO, "instance.ended", "an instance ended", mf_js("instance", i->name),
-		    mf_js("cause", mf_end_cause_name(cause)), mf_js("lease", i->lease_id));
 	}
+	/* First of all: no file, no log line and no cgroup that is removed stands between the end and silence. */
 	if ((actions & MF_JOB_STOP_SERVING) != 0)
 		tell_ended(a, i, mf_end_cause_name(i->end_cause), false);
+	if (over)
+		MF_LOG(MF_LOG_INFO, "instance.ended", "an instance ended", mf_js("instance", i->name),
+		    mf_js("cause", mf_end_cause_name(cause)), mf_js("lease", i->lease_id));
 	if ((actions & MF_JOB_UNWATCH) != 0) {
 		unwatch(i);
 		remove_cgroup(a, i);
