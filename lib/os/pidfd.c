@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -79,14 +80,25 @@ mf_pidfd_ask(int pidfd, struct mf_pid_info *ret_info, struct mf_err *err)
 	return MF_OK;
 }
 
+/* The device of pidfs, of which there is one: asked for once, for this runs for every message. 0: not seen yet. */
+static _Atomic(uint64_t) pidfs_device;
+
 enum mf_status
 mf_pidfd_inode(int pidfd, uint64_t *ret_inode, struct mf_err *err)
 {
 	struct statfs fs;
 	struct stat st;
-	if (fstatfs(pidfd, &fs) < 0 || fstat(pidfd, &st) < 0)
+	if (fstat(pidfd, &st) < 0)
 		return MF_FAIL(err, MF_E_IO, "stat of a pidfd: %s", strerror(errno));
-	*ret_inode = (uint64_t)fs.f_type == PIDFS_MAGIC ? (uint64_t)st.st_ino : 0;
+	bool pidfs = st.st_dev != 0 && atomic_load(&pidfs_device) == st.st_dev;
+	if (!pidfs) {
+		if (fstatfs(pidfd, &fs) < 0)
+			return MF_FAIL(err, MF_E_IO, "stat of a pidfd: %s", strerror(errno));
+		pidfs = (uint64_t)fs.f_type == PIDFS_MAGIC;
+		if (pidfs)
+			atomic_store(&pidfs_device, st.st_dev);
+	}
+	*ret_inode = pidfs ? (uint64_t)st.st_ino : 0;
 	return MF_OK;
 }
 
