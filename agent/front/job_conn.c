@@ -219,8 +219,10 @@ mf_job_call_begin(
 	a->stats.holding++;
 	if (conn->state == DENIED && !conn->foreign && conn->denied_until <= mono(a))
 		conn->state = FRESH;
-	if (conn->state == KNOWN && !identity && !mf_job_conn_shown(conn))
+	if (conn->state == KNOWN && !identity && !mf_job_conn_shown(conn)) {
+		mf_job_share_left(conn);
 		conn->state = FRESH; /* what this one is about to do the attestor must see */
+	}
 	if (conn->state == FRESH && !(identity && recognise(conn)))
 		mf_job_conn_ask(conn);
 	apply_use(j);
@@ -284,6 +286,8 @@ mf_job_conn_deny(struct mf_job_conn *c)
 void
 mf_job_conn_give_way(struct mf_job_conn *c, const char *why)
 {
+	c->all->n_leaving += !c->leaving;
+	mf_job_share_left(c);
 	c->leaving = true;
 	mf_job_look_leave(c);
 	c->state = FRESH;
@@ -337,6 +341,7 @@ attested(struct mf_job_conn *c, const Mayfly__Roles__V1__Caller *m)
 		return;
 	}
 	a->stats.known++;
+	mf_job_share_left(c);
 	c->state = KNOWN;
 	/* A later answer (after the attestor's restart) is about the same socket, so about the same process. */
 	if (c->n_verified == 0)
@@ -461,6 +466,8 @@ on_close(void *ctx, struct mf_net_conn *net, enum mf_net_why why, const struct m
 		    mf_js("peer", mf_net_conn_name(net)), mf_js("error", err->msg));
 	if (c == NULL)
 		return;
+	a->n_leaving -= c->leaving;
+	mf_job_share_left(c);
 	mf_job_look_leave(c);
 	tell_gone(c);
 	mf_identity_watch_set(a->cfg.ids, &c->watch, NULL);

@@ -55,6 +55,13 @@ struct mf_job_look {
 	bool sender;
 };
 
+/* Who has most connections that wait, and for how many more questions that is sure. */
+struct mf_job_hasty {
+	uid_t uid;
+	pid_t pid;
+	size_t good_for;
+};
+
 struct mf_job_conns {
 	struct mf_job_conns_config cfg;
 	struct mf_job_conn *by_id;
@@ -65,6 +72,9 @@ struct mf_job_conns {
 	struct mf_job_look out[MF_LOOKS_ALL];
 	size_t n_out;
 	uint64_t last_id;
+	struct mf_job_hasty hasty;
+	const struct mf_job_conn *goes; /* the one that was named last to make room */
+	size_t n_leaving;
 	uint64_t crowd_told_ms; /* when somebody was last told of a crowd; 0: never */
 	struct mf_job_conns_stats stats;
 };
@@ -98,6 +108,8 @@ void mf_job_looks_void(struct mf_job_conns *a);
 /* ---- job_share.c ---- */
 /* The listener's on_peer_cap. */
 struct mf_net_conn *mf_job_share_room(void *ctx, const struct mf_net_conn *newcomer);
+/* ${c} is closed, or its state is another. */
+void mf_job_share_left(struct mf_job_conn *c);
 /* Has its user as many attested connections as it may have? */
 bool mf_job_share_full(const struct mf_job_conn *c);
 /* ${c} was just attested: if its user has too many such now, one gives way. False: it was ${c}. */

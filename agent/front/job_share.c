@@ -58,21 +58,29 @@ by_value(const void *x, const void *y)
 	return a < b ? -1 : a > b;
 }
 
-/* The value that comes most often among ${n}, and how often; of two alike ${own}, if it is one of them. Sorts them. */
+/*
+ * The value that comes most often among ${n}, how often, and how much oftener than any other; of two alike ${own}, if it is
+ * one of them. Sorts them.
+ */
 static uintptr_t
-most_often(uintptr_t *of, size_t n, uintptr_t own, size_t *ret_times)
+most_often(uintptr_t *of, size_t n, uintptr_t own, size_t *ret_times, size_t *ret_ahead)
 {
 	uintptr_t best = 0;
+	size_t second = 0;
 	*ret_times = 0;
 	qsort(of, n, sizeof(*of), by_value);
 	for (size_t i = 0, k; i < n; i = k) {
 		for (k = i; k < n && of[k] == of[i]; k++)
 			continue;
 		if (k - i > *ret_times || (k - i == *ret_times && of[i] == own)) {
+			second = *ret_times;
 			*ret_times = k - i;
 			best = of[i];
+		} else if (k - i > second) {
+			second = k - i;
 		}
 	}
+	*ret_ahead = *ret_times - second;
 	return best;
 }
 
@@ -83,12 +91,20 @@ waits(const struct mf_job_conn *c, uid_t uid)
 	return uid_of(c) == uid && (r == IDLE_UNKNOWN || r == ASKING);
 }
 
-/* The process (by the kernel's word at the connect) with most connections in the lobby, if that are several; else 0. */
+/*
+ * The process (by the kernel's word at the connect) with most connections in the lobby, if that are several; else 0. Who is far
+ * ahead stays it for a while: with each question it loses one connection and another gets one, so it is counted anew only
+ * when it may have been caught up with, or when a connection left, or waits no more, for another reason.
+ */
 static pid_t
 hastiest(struct mf_job_conns *a, uid_t uid)
 {
 	struct mf_job_conn *c, *next;
-	size_t n = 0, times = 0;
+	size_t n = 0, times = 0, ahead = 0;
+	if (a->hasty.good_for > 0 && a->hasty.uid == uid) {
+		a->hasty.good_for--;
+		return a->hasty.pid;
+	}
 	uintptr_t *of = calloc(HASH_COUNT(a->by_id), sizeof(*of));
 	if (of == NULL)
 		return 0;
@@ -97,19 +113,18 @@ hastiest(struct mf_job_conns *a, uid_t uid)
 		if (waits(c, uid))
 			of[n++] = (uintptr_t)mf_net_conn_peer(c->net).pid;
 	}
-	pid_t pid = (pid_t)most_often(of, n, 0, &times);
+	pid_t pid = (pid_t)most_often(of, n, 0, &times, &ahead);
 	free(of);
+	a->hasty = (struct mf_job_hasty) { uid, pid, times > 1 && ahead > 2 ? (ahead - 1) / 2 : 0 };
 	return times > 1 ? pid : 0;
 }
 
-struct mf_net_conn *
-mf_job_share_room(void *ctx, const struct mf_net_conn *newcomer)
+/* Which of ${uid}'s goes for a newcomer: of ${pid} those that wait, unless it is 0. */
+static struct mf_job_conn *
+who_goes(struct mf_job_conns *a, uid_t uid, pid_t pid)
 {
-	struct mf_job_conns *a = ctx;
-	uid_t uid = mf_net_conn_peer(newcomer).uid;
 	struct mf_job_conn *c, *next, *first = NULL;
 	int lowest = STAYS;
-	pid_t pid = hastiest(a, uid);
 	HASH_ITER(hh, a->by_id, c, next) /* oldest first */
 	{
 		int r = rank(c);
@@ -118,8 +133,28 @@ mf_job_share_room(void *ctx, const struct mf_net_conn *newcomer)
 			continue;
 		first = c;
 		lowest = r;
+		if (r == LEAVING || (r == IDLE_UNKNOWN && a->n_leaving == 0))
+			break; /* nothing goes before it */
 	}
+	return first;
+}
+
+struct mf_net_conn *
+mf_job_share_room(void *ctx, const struct mf_net_conn *newcomer)
+{
+	struct mf_job_conns *a = ctx;
+	uid_t uid = mf_net_conn_peer(newcomer).uid;
+	struct mf_job_conn *first = who_goes(a, uid, hastiest(a, uid));
+	a->goes = first;
 	return first == NULL ? NULL : first->net;
+}
+
+void
+mf_job_share_left(struct mf_job_conn *c)
+{
+	if (c->all->goes != c)
+		c->all->hasty.good_for = 0; /* nobody asked: those that wait are others now */
+	c->all->goes = NULL;
 }
 
 static size_t
@@ -165,7 +200,7 @@ biggest(const struct mf_job_conn *c)
 	struct mf_job_conns *a = c->all;
 	struct mf_job_conn *o, *next;
 	uintptr_t own = (uintptr_t)c->watch.entry;
-	size_t n = 0, times = 0;
+	size_t n = 0, times = 0, ahead = 0;
 	uintptr_t *of = calloc(HASH_COUNT(a->by_id), sizeof(*of));
 	if (of == NULL)
 		return own;
@@ -174,7 +209,7 @@ biggest(const struct mf_job_conn *c)
 		if (attested(o, uid_of(c)) && !stays(o))
 			of[n++] = (uintptr_t)o->watch.entry;
 	}
-	uintptr_t best = most_often(of, n, own, &times);
+	uintptr_t best = most_often(of, n, own, &times, &ahead);
 	free(of);
 	return best;
 }

@@ -311,12 +311,57 @@ test_waiting_gives_way(void **state)
 	close_all(c, MF_COUNT(c));
 }
 
+/* Another process was far ahead of all others and then closed everything: who comes next is let in all the same. */
+static void
+test_a_crowd_leaves_by_itself(void **state)
+{
+	struct rig *r = rig(state);
+	int said[2], go[2], status = 0, fd[3 * PER_UID];
+	char byte = 0;
+	struct rig_client a;
+	assert_int_equal(pipe(said), 0);
+	assert_int_equal(pipe(go), 0);
+	mf_frig_start(r);
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		for (size_t i = 0; i < PER_UID; i++)
+			(void)silent(r);
+		(void)!write(said[1], "c", 1);
+		(void)!read(go[0], &byte, 1);
+		_exit(0);
+	}
+	assert_int_equal(read(said[0], &byte, 1), 1);
+	mf_frig_settle(r);
+	fd[0] = silent(r); /* one of the crowd goes for it */
+	mf_frig_settle(r);
+	assert_true(counts(r, "net_made_room_total{listener=\"jobs\"} 1\n"));
+	assert_int_equal(write(go[1], "g", 1), 1);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	mf_frig_settle(r);
+	for (size_t i = 1; i < MF_COUNT(fd); i++) {
+		fd[i] = silent(r);
+		mf_frig_turn(r);
+	}
+	mf_frig_settle(r);
+	assert_false(counts(r, "net_over_cap_total{")); /* nobody was refused */
+	served(r, &a);
+	mf_frig_close(&a);
+	for (size_t i = 0; i < MF_COUNT(fd); i++)
+		(void)close(fd[i]);
+	for (size_t i = 0; i < 2; i++) {
+		(void)close(said[i]);
+		(void)close(go[i]);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		TEST(test_idle_gives_way),
+		TEST(test_a_crowd_leaves_by_itself),
 		TEST(test_watchers_give_way),
 		TEST(test_streams_are_shared),
 		TEST(test_words),
