@@ -57,7 +57,7 @@ was_asked(const struct mf_state *st, const struct mf_cloud_cred *c)
 void
 mf_deny_of(const struct mf_state *st, const struct mf_cloud_cred *c, struct mf_deny *ret_d)
 {
-	*ret_d = (struct mf_deny) { .until = c->exp,
+	*ret_d = (struct mf_deny) { .until = c->effective,
 		.asked = was_asked(st, c),
 		.stands = c->state == MF_CLOUD_COMPLETED && c->level >= 2 };
 	if (job_is_over(st, c)) {
@@ -111,6 +111,8 @@ by_weight(const void *a, const void *b)
 	const struct mf_deny *x = a, *y = b;
 	if (x->asked != y->asked)
 		return x->asked ? -1 : 1;
+	if (x->weight != y->weight)
+		return x->weight > y->weight ? -1 : 1;
 	if (x->stands != y->stands)
 		return x->stands ? -1 : 1;
 	if (x->until != y->until)
@@ -146,6 +148,16 @@ join(struct mf_deny *v, size_t n)
 	return out;
 }
 
+/* A minute that is nearly over does not keep an hour out; nor is anything pushed out for a little more. */
+static unsigned
+weight_of(int64_t left)
+{
+	unsigned bits = 0;
+	for (; left > 0; left /= 2)
+		bits++;
+	return bits;
+}
+
 size_t
 mf_denies(const struct mf_state *st, const char *target, const char *role, unsigned levels, int64_t now_s,
     struct mf_deny *ret_v, size_t cap)
@@ -167,6 +179,8 @@ mf_denies(const struct mf_state *st, const char *target, const char *role, unsig
 		mf_deny_of(st, c, &all[n++]);
 	}
 	n = n == 0 ? 0 : join(all, n);
+	for (size_t i = 0; i < n; i++)
+		all[i].weight = weight_of(all[i].until - now_s);
 	if (n > 0)
 		qsort(all, n, sizeof(*all), by_weight);
 	if (n > 0)

@@ -12,9 +12,11 @@
 struct mf_deny {
 	const char *tag; /* "mayfly-job", "mayfly-lease", "mayfly-cred" */
 	char value[MF_DENY_VALUE];
-	int64_t until; /* unix seconds: the last token that it meets is dead by itself then */
-	bool asked;    /* by a person: stays when there is no room for all */
-	bool stands;   /* a token that it meets was said to be denied: stays before what is new */
+	int64_t until;	 /* unix seconds: the last token that it meets is dead by itself then */
+	unsigned weight; /* of what is left until then, by powers of two; 0: nothing, by our clock */
+	bool asked;	 /* by a person: stays when there is no room for all */
+	bool
+	    stands; /* a token that it meets was said to be denied: stays before what is new and not much longer */
 };
 
 /* The value of mayfly-lease: one instance in one epoch. */
@@ -37,8 +39,9 @@ mf_take_back(const struct mf_state *st, const struct mf_cloud_cred *c, unsigned 
 
 /*
  * Everything that must stand in the deny list of ${target} and ${role} at ${now_s}: of tokens that have ended and may still
- * work by the provider's clock (MF_CLOUD_CLOCK_S), completed or not, and of intents whose lease is over. Without duplicates; those asked for by persons first, then those that stand, then the longest
- * residuals. Returns their number; at most ${cap} are written.
+ * work by the provider's clock (MF_CLOUD_CLOCK_S), completed or not, and of intents whose lease is over. Without duplicates;
+ * those asked for by persons first, then the longest residuals; of about the same length (a power of two) those that stand. Returns
+ * their number; at most ${cap} are written.
  */
 size_t mf_denies(const struct mf_state *st, const char *target, const char *role, unsigned levels,
     int64_t now_s, struct mf_deny *ret_v, size_t cap);

@@ -592,47 +592,6 @@ test_leaked(void **state)
 	mf_rig_cloud_free(r);
 }
 
-/* More ends than a request can name: what is not named is never said to be denied. */
-static void
-test_more_than_a_request(void **state)
-{
-	MF_UNUSED(state);
-	enum { JOBS = 310 };
-	struct rig *r = mf_rig_with_cloud(&cloud, &job);
-	static struct rig_job all[JOBS];
-	for (unsigned i = 0; i < JOBS; i++) {
-		if (i % 40 == 39)
-			mf_rig_advance(r, 30000); /* no more than a node may ask for in a while */
-		other_job(r, i + 10, &all[i]);
-		mint(r, &all[i], "data");
-	}
-	cloud.away = true;
-	for (unsigned i = 0; i < JOBS; i++)
-		(void)mf_rig_end(r, 1, 1, all[i].key, all[i].lease);
-	mf_rig_settle(r);
-	mf_rig_assert_all(r, true);
-	cloud.away = false;
-	for (unsigned i = 0; i < 20 && cloud.revoking_n == 0; i++) {
-		mf_rig_advance(r, 1000);
-		mf_rig_assert_all(r, true);
-	}
-	assert_int_equal(cloud.revoking_n, 1);
-	const Mayfly__Roles__V1__CloudRevokeRequest *q = cloud.revoking[0];
-	assert_int_equal(q->n_deny, 300);
-	bool named[JOBS] = { false };
-	for (unsigned i = 0; i < JOBS; i++)
-		for (size_t k = 0; k < q->n_deny; k++)
-			named[i] = named[i] || strcmp(q->deny[k]->value, all[i].id) == 0;
-	assert_true(mf_rig_revoked(r, NULL, 0));
-	mf_rig_settle(r);
-	for (unsigned i = 0; i < JOBS; i++) {
-		assert_int_equal(one_of(r, &all[i])->state, MF_CLOUD_COMPLETED);
-		assert_int_equal(one_of(r, &all[i])->level, named[i] ? 2 : 0);
-	}
-	mf_rig_check_replay(r);
-	mf_rig_cloud_free(r);
-}
-
 int
 main(void)
 {
@@ -642,7 +601,6 @@ main(void)
 		cmocka_unit_test(test_crash), cmocka_unit_test(test_nobody_puts_it_off),
 		cmocka_unit_test(test_full_disk), cmocka_unit_test(test_alarms_of_a_provider),
 		cmocka_unit_test(test_alarms_of_revocations), cmocka_unit_test(test_suspension),
-		cmocka_unit_test(test_overflow), cmocka_unit_test(test_leaked),
-		cmocka_unit_test(test_more_than_a_request) };
+		cmocka_unit_test(test_overflow), cmocka_unit_test(test_leaked) };
 	return cmocka_run_group_tests_name("engine_revoke", tests, setup, teardown);
 }
