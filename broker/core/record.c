@@ -344,7 +344,7 @@ put_creds(struct mf_jw *w, const struct mf_record_cred *v, size_t n)
 static void
 put_field(struct mf_jw *w, const struct mf_record *r, const struct field *f)
 {
-	mf_jw_key(w, f->member != NULL ? f->member : f->key);
+	mf_jw_key_known(w, mf_slice_str(f->member != NULL ? f->member : f->key));
 	switch (f->kind) {
 	case K_STR:
 		mf_jw_string(w, r->s[f->at]);
@@ -411,7 +411,7 @@ mf_record_encode(const struct mf_record *r, struct mf_buf *to, struct mf_err *er
 			open = NULL;
 		}
 		if (f->member != NULL && open == NULL) {
-			mf_jw_key(&w, f->key);
+			mf_jw_key_known(&w, mf_slice_str(f->key));
 			mf_jw_object_begin(&w);
 			open = f->key;
 		}

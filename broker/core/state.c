@@ -74,8 +74,10 @@ mf_cred_free(struct mf_cred *c)
 {
 	if (c == NULL)
 		return;
-	free(c->spiffe_id);
-	free(c->hint);
+	if (c->of == c->index) {
+		free(c->spiffe_id);
+		free(c->hint);
+	}
 	mf_state_free_list(c->aud, c->aud_n);
 	free(c);
 }

@@ -28,8 +28,8 @@
 
 struct mf_cred {
 	char serial[41]; /* lowercase hex */
-	char *spiffe_id;
-	char *hint;
+	char *spiffe_id,
+	    *hint;	  /* of a renewed one: of the first, which stays as long as something continues it */
 	int64_t nbf, exp; /* unix seconds */
 	uint64_t index;	  /* its record */
 	uint64_t of;	  /* the svid.issued it continues; its own index when it is one */

@@ -226,12 +226,8 @@ mf_state_svid_renewed(const struct step *a)
 	c->of = first->index;
 	c->slot = first->slot;
 	c->epoch = first->epoch;
-	c->spiffe_id = mf_state_dup(mf_slice_str(first->spiffe_id));
-	c->hint = mf_state_dup(mf_slice_str(first->hint));
-	if (c->spiffe_id == NULL || c->hint == NULL) {
-		mf_cred_free(c);
-		return no_memory(a);
-	}
+	c->spiffe_id = first->spiffe_id;
+	c->hint = first->hint;
 	add_generation(a, l, c);
 	return MF_OK;
 }

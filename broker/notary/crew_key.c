@@ -6,6 +6,8 @@
 #include "codec/x509_write.h"
 #include "crypto/hash.h"
 
+#define USUAL_LEAF 700u /* bytes */
+
 void
 mf_crew_key_free(struct mf_crew_key *k)
 {
@@ -31,6 +33,8 @@ leaf_of(struct mf_crew_key *k, const struct mf_sign_request *r, struct mf_buf *c
 		.n_dns = r->dns_n < MF_LIM_DNS_NAMES ? r->dns_n : MF_LIM_DNS_NAMES };
 	MF_AUTO_IN(mf_buf_fini) struct mf_buf tbs;
 	mf_buf_init(&tbs, MF_LIM_CERT_DER);
+	mf_buf_expect(&tbs, USUAL_LEAF);
+	mf_buf_expect(chain, USUAL_LEAF + k->rest.n);
 	memcpy(leaf.serial, r->serial, sizeof(leaf.serial));
 	memcpy(leaf.aki, mf_ca_key_id(ca), sizeof(leaf.aki));
 	memcpy(leaf.point, r->point, sizeof(leaf.point));

@@ -60,6 +60,13 @@ reserve(struct mf_buf *b, size_t more)
 	return true;
 }
 
+void
+mf_buf_expect(struct mf_buf *b, size_t n)
+{
+	if (b->failed == MF_OK && n <= b->max - b->n)
+		(void)reserve(b, n);
+}
+
 uint8_t *
 mf_buf_extend(struct mf_buf *b, size_t n)
 {

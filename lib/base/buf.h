@@ -31,6 +31,8 @@ void mf_buf_put_uint(
     struct mf_buf *b, uint64_t v, unsigned width); /* decimal; zeros before it up to ${width} <= 20 */
 void mf_buf_put_int(struct mf_buf *b, int64_t v);
 void mf_buf_putf(struct mf_buf *b, const char *fmt, ...) MF_PRINTF(2, 3);
+/* Room for ${n} more at once, where it is known that so much comes. Only a hint. */
+void mf_buf_expect(struct mf_buf *b, size_t n);
 /* ${n} writable bytes at the end, already counted in; NULL when failed. Valid until the next put. */
 uint8_t *mf_buf_extend(struct mf_buf *b, size_t n);
 /* Drop ${n} bytes from the front (n <= b->n). */

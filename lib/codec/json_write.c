@@ -116,21 +116,35 @@ escape_of(uint8_t c)
 	}
 }
 
+#define ONES UINT64_C(0x0101010101010101)
+
+/* Eight bytes at a time: the top bit of one is set when some byte is below 0x20, above 0x7f, a quote or a backslash. */
+static uint64_t
+not_plain(uint64_t x)
+{
+	uint64_t q = x ^ (ONES * '"'), b = x ^ (ONES * '\\');
+	return ((x - ONES * 0x20) & ~x) | x | ((q - ONES) & ~q) | ((b - ONES) & ~b);
+}
+
 /* ASCII that stands for itself: nearly all that is ever written. */
 static bool
 is_plain(struct mf_slice s)
 {
-	const uint64_t one = UINT64_C(0x0101010101010101), top = one << 7;
 	uint64_t bad8 = 0;
 	unsigned bad = 0;
 	size_t i = 0;
-	for (; i + 8 <= s.n; i += 8) { /* eight at a time: below 0x20, above 0x7f, a quote, a backslash */
+	for (; i + 8 <= s.n; i += 8) {
 		uint64_t x;
 		memcpy(&x, s.p + i, 8);
-		uint64_t q = x ^ (one * '"'), b = x ^ (one * '\\');
-		bad8 |= ((x - one * 0x20) & ~x) | x | ((q - one) & ~q) | ((b - one) & ~b);
+		bad8 |= not_plain(x);
 	}
-	if ((bad8 & top) != 0)
+	if (i > 0 && i < s.n) { /* the rest, once more with what was before it */
+		uint64_t x;
+		memcpy(&x, s.p + s.n - 8, 8);
+		bad8 |= not_plain(x);
+		i = s.n;
+	}
+	if ((bad8 & (UINT64_C(0x80) * ONES)) != 0)
 		return false;
 	for (; i < s.n; i++) {
 		uint8_t c = s.p[i];
@@ -262,6 +276,25 @@ mf_jw_key_slice(struct mf_jw *w, struct mf_slice key)
 	w->level[l].key_n = plain ? key.n : w->to->n - w->level[l].key_at - 1;
 	if (!plain)
 		mf_buf_put_u8(w->to, ':');
+	w->have_key = true;
+}
+
+void
+mf_jw_key_known(struct mf_jw *w, struct mf_slice key)
+{
+	if (w->to->failed != MF_OK)
+		return;
+	if (w->depth == 0 || !w->level[w->depth - 1].object || w->have_key) {
+		fail(w, MF_E_INTERNAL);
+		return;
+	}
+	size_t l = w->depth - 1, at = w->to->n + w->level[l].any;
+	if (w->level[l].any)
+		mf_buf_put_u8(w->to, ',');
+	put_plain(w, key, ':');
+	w->level[l].key_at = at + 1;
+	w->level[l].key_n = key.n;
+	w->level[l].plain = true;
 	w->have_key = true;
 }
 

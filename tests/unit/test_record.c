@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #include "base/limits.h"
 #include "base/text.h"
@@ -343,6 +344,34 @@ test_missing_fields(void **state)
 	mf_buf_fini(&b);
 }
 
+/* The table of fields is in the order of the text: a record with all of them, as another writer sorts it. */
+static void
+test_order_of_all(void **state)
+{
+	MF_UNUSED(state);
+	struct mf_record r = { .type = MF_REC_CLOUD_KEPT, .ts_us = 1 };
+	const struct mf_slice one[] = { MF_SLICE_LIT("k=v") };
+	const struct mf_record_cred cred[] = { { MF_SLICE_LIT("0a"), 5 } };
+	for (int i = 0; i < MF_RS_COUNT; i++)
+		mf_record_set_str(&r, (enum mf_record_str)i, "x");
+	for (int i = 0; i < MF_RN_COUNT; i++)
+		mf_record_set_num(&r, (enum mf_record_num)i, 1);
+	r.attributes = r.selectors = r.aud = one;
+	r.attributes_n = r.selectors_n = r.aud_n = 1;
+	r.creds = cred;
+	r.creds_n = 1;
+	struct mf_buf b;
+	mf_buf_init(&b, 65536);
+	assert_int_equal(mf_record_encode(&r, &b, NULL), MF_OK);
+	json_t *j = json_loadb((const char *)b.p, b.n, JSON_REJECT_DUPLICATES, NULL);
+	assert_non_null(j);
+	char *want = json_dumps(j, JSON_COMPACT | JSON_SORT_KEYS);
+	assert_string_equal(mf_buf_cstr(&b), want);
+	free(want);
+	json_decref(j);
+	mf_buf_fini(&b);
+}
+
 static const char good[] =
     "{\"actor\":{\"kind\":\"operator\",\"uid\":0},\"boot\":\"b\",\"broker\":\"b1\",\"credentials\":[{\"exp\":"
     "5,"
@@ -551,6 +580,7 @@ main(void)
 		cmocka_unit_test(test_every_string),
 		cmocka_unit_test(test_golden),
 		cmocka_unit_test(test_renewal_is_small),
+		cmocka_unit_test(test_order_of_all),
 		cmocka_unit_test(test_size),
 		cmocka_unit_test(test_uuid7),
 	};
