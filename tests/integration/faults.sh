@@ -1,8 +1,8 @@
 #!/bin/bash
-# What a machine may do to the daemons as they run: descriptors run out at either front, and the disk under the log hangs. Nobody dies of
-# it, what is served is served on, a removal takes effect and says that it is not recorded, nothing is issued meanwhile; and all
-# is back by itself. (EIO, a full disk and each failing call: tests/fault; slow disks and power cuts: tests/sim; files
-# that were altered: bad_input.sh.)
+# What a machine may do to the daemons as they run: descriptors run out at either front, the disk under log and read model hangs, and it is
+# full. Nobody dies of it, what is served is served on, a removal takes effect (and is recorded where there is a reserve for it),
+# what is issued is on record; and all is back by itself, also after kill -9. (EIO and each failing call: tests/fault; slow disks and
+# power cuts: tests/sim; files that were altered: bad_input.sh.)
 # shellcheck source=tests/lib/sh/common.sh
 . "$(dirname "$0")/../lib/sh/common.sh"
 . "$MAYFLY_TOP/tests/lib/sh/dev.sh"
@@ -99,6 +99,34 @@ else
 	[ "$(records svid.issued)" -gt "$size" ] && ok records-go-on || fail records-go-on "$size"
 	n=$(ids steady.log)
 	poll 60 more_ids steady.log "$n" && ok others-are-renewed || fail others-are-renewed "$(tail -2 steady.log)"
+fi
+
+# --- log and read model on one full file system ---
+fill() { dd if=/dev/zero of=broker/filler bs=1M 2>/dev/null; dd if=/dev/zero of=broker/filler2 bs=512 2>/dev/null; sync -f broker; }
+full() { ! dd if=/dev/zero of=broker/probe bs=64k count=1 2>/dev/null; }
+back() { [ -n "$(role_pid notary)" ] && [ "$(role_pid notary)" != "$1" ] && mayfly node ls >/dev/null 2>&1; }
+recorded() { mayfly audit find --type job.ended -o json | grep -q "$(cat "$1.job")"; }
+on_record() { mayfly audit find --type svid.issued -o json | grep -q "$(serial_of held)"; }
+if [ -n "$disk" ]; then
+	for n in first second; do watch $n && ok full-$n || fail full-$n "$(cat $n.log)"; done
+	fill
+	check full-disk full
+	says full-removal-is-recorded 'recorded: record' mayfly revoke --job "$(cat first.job)" --reason "the disk is full"
+	poll 60 grep -q '^end 7' first.log && ok full-the-job-has-lost-it || fail full-the-job-has-lost-it "$(tail -2 first.log)"
+	# There may be room in what the log has allocated: what is got now must be on record afterwards.
+	timeout 20 mayfly run --profile long -- mayfly svid fetch --write held >full.log 2>&1 </dev/null || rm -rf held
+	notary=$(role_pid notary)
+	kill -9 "$notary" "$(role_pid broker-front)"
+	poll 120 back "$notary" && ok full-back-after-kill || fail full-back-after-kill "$(tail -3 broker.log)"
+	says full-removal-after-kill 'recorded: record' mayfly revoke --job "$(cat second.job)" --reason "the disk is still full"
+	poll 60 grep -q '^end 7' second.log && ok full-the-other-has-lost-it || fail full-the-other-has-lost-it "$(tail -2 second.log)"
+	rm -f broker/filler broker/filler2 broker/probe
+	poll 120 fetches && ok full-issues-again || fail full-issues-again "$(cat fetch.log)"
+	[ ! -e held ] || { poll 60 on_record && ok full-issued-is-on-record || fail full-issued-is-on-record "$(tail -3 broker.log)"; }
+	for n in first second; do
+		poll 60 recorded $n && ok full-$n-is-on-record || fail full-$n-is-on-record "$(tail -3 broker.log)"
+		says full-$n-is-still-dead '"ended"' mayfly job show "$(cat $n.job)" -o json
+	done
 fi
 says log-verifies 'ok|good|verified' mayfly audit verify
 agent_down
