@@ -125,17 +125,20 @@ is_listed(const struct mf_policy_profile *p, const char *audience)
 	return false;
 }
 
-/* As many as one lease may have at once. Counted only where it could be. */
+/* As many as one lease may have at once. Counted only as long as it could be so. */
 static bool
 has_enough_tokens(const struct mf_lease *l, struct mf_now now)
 {
-	size_t n = 0;
+	size_t n = 0, others = 0;
 	if (l->creds_n < LIVE_TOKENS_MAX)
 		return false;
 	MF_LIST_EACH(p, &l->creds)
 	{
 		const struct mf_cred *c = MF_LIST_ITEM(p, struct mf_cred, at);
-		n += c->kid[0] != '\0' && c->exp * 1000000 > now.wall_us;
+		if (c->kid[0] != '\0' && c->exp * 1000000 > now.wall_us)
+			n++;
+		else if (++others > l->creds_n - LIVE_TOKENS_MAX)
+			return false; /* what is left is too few */
 	}
 	return n >= LIVE_TOKENS_MAX;
 }
