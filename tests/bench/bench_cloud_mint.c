@@ -45,19 +45,12 @@ static struct {
 	atomic_uint made, lists; /* tokens of jobs; deny lists */
 	_Atomic double listed;	 /* when the last list came */
 	double ends[ENDS];
-	char uid[32];
 } b;
 
-/* Agents are on machines of their own (swarm.h): this program's connect() gives each its address. */
 int
 connect(int fd, __CONST_SOCKADDR_ARG to, socklen_t n)
 {
-	if (mf_swarm_source != 0 && to.__sockaddr__->sa_family == AF_INET) {
-		struct sockaddr_in from = { .sin_family = AF_INET };
-		from.sin_addr.s_addr = htonl(0x7f010000u + mf_swarm_source);
-		(void)bind(fd, (struct sockaddr *)&from, sizeof(from));
-	}
-	return (int)syscall(SYS_connect, fd, to.__sockaddr__, n);
+	return mf_swarm_connect(fd, to.__sockaddr__, n);
 }
 
 /* ---- the provider ---- */
@@ -162,32 +155,6 @@ bare(uint16_t port)
 /* ---- the agents ---- */
 
 static void
-attach(struct swarm_agent *a, struct lease *l, unsigned k)
-{
-	Mayfly__Agent__V1__Up up = MAYFLY__AGENT__V1__UP__INIT;
-	Mayfly__Agent__V1__Attach m = MAYFLY__AGENT__V1__ATTACH__INIT;
-	static char user[] = "bench", grade[] = "pidfd+cgroup", profile[] = "lab";
-	char selector[64], *selectors[1] = { selector };
-	uint8_t point[MF_P256_POINT_SIZE];
-	ProtobufCBinaryData points[1] = { { sizeof(point), point } };
-	(void)snprintf(l->key, sizeof(l->key), "local/%s/%s/cg-%u", a->node, SWARM_BOOT, 1000 + k);
-	(void)snprintf(selector, sizeof(selector), "unix.uid:%s", b.uid);
-	mf_swarm_point(point);
-	m.instance_key = l->key;
-	m.selectors = selectors;
-	m.n_selectors = 1;
-	m.grade = grade;
-	m.points = points;
-	m.n_points = 1;
-	m.profile = profile;
-	m.unix_user = user;
-	m.unix_uid = (uint32_t)getuid();
-	up.body_case = MAYFLY__AGENT__V1__UP__BODY_ATTACH;
-	up.attach = &m;
-	(void)mf_swarm_send(a, &up);
-}
-
-static void
 mint(struct swarm_agent *a, struct lease *l)
 {
 	Mayfly__Agent__V1__Up up = MAYFLY__AGENT__V1__UP__INIT;
@@ -244,7 +211,8 @@ at_once(struct mf_fake_http *http)
 	/* One after another on each agent: answers come in the order of the requests. */
 	for (unsigned k = 0; k < EACH; k++) {
 		for (unsigned i = 0; i < AGENTS; i++)
-			attach(&b.s->agents[i], &((struct node *)b.s->agents[i].user)->lease[k], k);
+			mf_swarm_attach(
+			    &b.s->agents[i], k, "lab", ((struct node *)b.s->agents[i].user)->lease[k].key);
 		while (b.granted < (k + 1) * AGENTS)
 			mf_swarm_turn(b.s);
 	}
@@ -334,7 +302,6 @@ main(int argc, char **argv)
 	if (http == NULL || f == NULL || fprintf(f, "%u\n", mf_fake_http_port(http)) < 0 || fclose(f) != 0)
 		return 1;
 	wait_for_roles(argv[1]);
-	(void)snprintf(b.uid, sizeof(b.uid), "%u", (unsigned)getuid());
 	(void)snprintf(token, sizeof(token), "%s/token", argv[1]);
 	b.s = mf_swarm_new(token, AGENTS, on_answer, NULL);
 	for (unsigned i = 0; i < AGENTS; i++)

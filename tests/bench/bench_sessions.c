@@ -49,54 +49,15 @@ static struct {
 	double began, took[TIMES];
 	size_t took_n;
 	double seconds;
-	char uid[32];
 } b;
 
-/* Agents are on machines of their own (swarm.h): this program's connect() gives each its address. */
 int
 connect(int fd, __CONST_SOCKADDR_ARG to, socklen_t n)
 {
-	if (mf_swarm_source != 0 && to.__sockaddr__->sa_family == AF_INET) {
-		struct sockaddr_in from = { .sin_family = AF_INET };
-		int one = 1;
-		from.sin_addr.s_addr = htonl(0x7f010000u + mf_swarm_source);
-		(void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
-		(void)bind(fd, (struct sockaddr *)&from, sizeof(from));
-	}
-	return (int)syscall(SYS_connect, fd, to.__sockaddr__, n);
+	return mf_swarm_connect(fd, to.__sockaddr__, n);
 }
 
 /* ---- requests ---- */
-
-static void
-ask_attach(struct swarm_agent *a, struct node *n)
-{
-	Mayfly__Agent__V1__Up up = MAYFLY__AGENT__V1__UP__INIT;
-	Mayfly__Agent__V1__Attach m = MAYFLY__AGENT__V1__ATTACH__INIT;
-	char key[256], selector[3][64], *selectors[3] = { selector[0], selector[1], selector[2] },
-					profile[32];
-	static char user[] = "bench", grade[] = "pidfd+cgroup";
-	uint8_t point[MF_P256_POINT_SIZE];
-	ProtobufCBinaryData points[1] = { { sizeof(point), point } };
-	(void)snprintf(key, sizeof(key), "local/%s/%s/cg-%u", a->node, SWARM_BOOT, 1000 + n->instances++);
-	(void)snprintf(selector[0], sizeof(selector[0]), "unix.uid:%s", b.uid);
-	(void)snprintf(selector[1], sizeof(selector[1]), "unix.user:bench");
-	(void)snprintf(selector[2], sizeof(selector[2]), "unix.gid:%s", b.uid);
-	(void)snprintf(profile, sizeof(profile), "%s", b.profile);
-	mf_swarm_point(point);
-	m.instance_key = key;
-	m.selectors = selectors;
-	m.n_selectors = 3;
-	m.grade = grade;
-	m.points = points;
-	m.n_points = 1;
-	m.profile = profile;
-	m.unix_user = user;
-	m.unix_uid = (uint32_t)getuid();
-	up.body_case = MAYFLY__AGENT__V1__UP__BODY_ATTACH;
-	up.attach = &m;
-	(void)mf_swarm_send(a, &up);
-}
 
 static void
 ask_renew(struct swarm_agent *a, struct lease *l)
@@ -139,7 +100,7 @@ ask(struct swarm_agent *a)
 	b.began = mf_bench_clock();
 	b.in_flight++;
 	if (b.what == ATTACH)
-		ask_attach(a, n);
+		mf_swarm_attach(a, n->instances++, b.profile, NULL);
 	else if (b.what == RENEW)
 		ask_renew(a, &n->lease[n->next++ % n->n]);
 	else
@@ -451,7 +412,6 @@ main(int argc, char **argv)
 		b.roles.name[b.roles.n] = argv[i];
 		b.roles.pid[b.roles.n++] = (pid_t)strtol(eq + 1, NULL, 10);
 	}
-	(void)snprintf(b.uid, sizeof(b.uid), "%u", (unsigned)getuid());
 	b.profile = "long";
 	b.s = mf_swarm_new(argv[1], agents, on_answer, NULL);
 	struct node *nodes = calloc(agents, sizeof(*nodes));

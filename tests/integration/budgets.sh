@@ -29,6 +29,8 @@ while read -r name program n; do
 		ok "$name" || fail "$name" "$got instructions, the budget is $(cat budget): find out why (callgrind_annotate), or change tests/integration/budgets.tsv and say why"
 done <<'T'
 mint bench_budget_broker 50
+jwt bench_budget_mint 100
+cloud bench_budget_mint 50
 attach bench_budget_broker 100
 renew bench_budget_broker 100
 decision bench_policy 200

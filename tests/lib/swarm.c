@@ -1,8 +1,11 @@
 #include "swarm.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/limits.h"
@@ -285,7 +288,20 @@ static const struct mf_grpc_client grpc_client = { .authority = "broker", .tls =
 
 /* ---- connections ---- */
 
-unsigned mf_swarm_source;
+static unsigned dialling; /* while an agent dials: its number, and two */
+
+int
+mf_swarm_connect(int fd, const struct sockaddr *to, socklen_t n)
+{
+	if (dialling != 0 && to->sa_family == AF_INET) {
+		struct sockaddr_in from = { .sin_family = AF_INET };
+		int one = 1;
+		from.sin_addr.s_addr = htonl(0x7f010000u + dialling);
+		(void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+		(void)bind(fd, (struct sockaddr *)&from, sizeof(from));
+	}
+	return (int)syscall(SYS_connect, fd, to, n);
+}
 
 void
 mf_swarm_dial(struct swarm_agent *a)
@@ -302,9 +318,9 @@ mf_swarm_dial(struct swarm_agent *a)
 		.ops = &conn_ops,
 		.ctx = a,
 		.counters = &s->counters };
-	mf_swarm_source = a->n + 2;
+	dialling = a->n + 2;
 	MUST(mf_net_connect(s->loop, &cfg, &a->conn, &err));
-	mf_swarm_source = 0;
+	dialling = 0;
 	a->phase = SWARM_DIALLING;
 }
 
@@ -421,4 +437,37 @@ mf_swarm_free(struct swarm *s)
 	mf_join_token_free(s->token);
 	free(s->agents);
 	free(s);
+}
+
+/* ---- what every bench asks ---- */
+
+void
+mf_swarm_attach(struct swarm_agent *a, unsigned k, const char *profile, char ret_key[256])
+{
+	Mayfly__Agent__V1__Up up = MAYFLY__AGENT__V1__UP__INIT;
+	Mayfly__Agent__V1__Attach m = MAYFLY__AGENT__V1__ATTACH__INIT;
+	char key[256], name[64], selector[3][64], *selectors[3] = { selector[0], selector[1], selector[2] };
+	static char user[] = "bench", grade[] = "pidfd+cgroup";
+	uint8_t point[MF_P256_POINT_SIZE];
+	ProtobufCBinaryData points[1] = { { sizeof(point), point } };
+	(void)snprintf(key, sizeof(key), "local/%s/%s/cg-%u", a->node, SWARM_BOOT, 1000 + k);
+	(void)snprintf(selector[0], sizeof(selector[0]), "unix.uid:%u", (unsigned)getuid());
+	(void)snprintf(selector[1], sizeof(selector[1]), "unix.user:bench");
+	(void)snprintf(selector[2], sizeof(selector[2]), "unix.gid:%u", (unsigned)getuid());
+	(void)snprintf(name, sizeof(name), "%s", profile);
+	mf_swarm_point(point);
+	m.instance_key = key;
+	m.selectors = selectors;
+	m.n_selectors = 3;
+	m.grade = grade;
+	m.points = points;
+	m.n_points = 1;
+	m.profile = name;
+	m.unix_user = user;
+	m.unix_uid = (uint32_t)getuid();
+	up.body_case = MAYFLY__AGENT__V1__UP__BODY_ATTACH;
+	up.attach = &m;
+	(void)mf_swarm_send(a, &up);
+	if (ret_key != NULL)
+		memcpy(ret_key, key, sizeof(key));
 }

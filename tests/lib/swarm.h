@@ -6,6 +6,8 @@
  */
 #ifndef MF_TEST_SWARM_H
 #define MF_TEST_SWARM_H
+#include <sys/socket.h>
+
 #include "codec/join_token.h"
 #include "crypto/inner.h"
 #include "crypto/p256.h"
@@ -68,10 +70,12 @@ void mf_swarm_return(struct swarm *s);
 /* Send ${up} on the session; its request id is set here and returned. */
 uint64_t mf_swarm_send(struct swarm_agent *a, Mayfly__Agent__V1__Up *up);
 /*
- * While an agent dials: 2 and up, for a program that defines connect() and binds to 127.1.0.0 plus this, because the broker has limits
- * for each address; else 0.
+ * What a program's own connect() does: agents are on machines of their own, because the broker has limits for each address, so while one
+ * dials it is bound to an address of its own (127.1.0.0 and its number).
  */
-extern unsigned mf_swarm_source;
+int mf_swarm_connect(int fd, const struct sockaddr *to, socklen_t n);
+/* Ask for an instance, number ${k} on that node, as this process's user. ${ret_key}: its key; may be NULL. */
+void mf_swarm_attach(struct swarm_agent *a, unsigned k, const char *profile, char ret_key[256]);
 /* A new P-256 public key. */
 void mf_swarm_point(uint8_t ret_point[MF_P256_POINT_SIZE]);
 #endif
