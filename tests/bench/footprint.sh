@@ -1,8 +1,8 @@
 #!/bin/bash
 # What Mayfly takes when it has nothing to do: memory of the broker without courier, of the agent with MF_BENCH_IDENTITIES (50) jobs
 # that have their identity, for each held stream of the Workload API with a connection of its own (MF_BENCH_STREAMS, 1000), whether
-# that is given back, CPU and wake-ups of all roles over MF_BENCH_IDLE seconds (60) with the streams held, and bytes of log for each
-# renewal. Nothing is asserted. (What an idle agent's session costs the broker: bench/sessions.)
+# that is given back, CPU and wake-ups of all roles over MF_BENCH_IDLE seconds (60) with the streams held.
+# Nothing is asserted. (What an idle agent's session costs the broker: bench/sessions.)
 # shellcheck source=tests/lib/sh/common.sh
 . "$(dirname "$0")/../lib/sh/common.sh"
 . "$MAYFLY_TOP/tests/lib/sh/dev.sh"
@@ -98,7 +98,6 @@ P
 broker_pids() { cat broker.pid; pgrep -P "$(cat broker.pid)"; }
 agent_pids() { cat agent.pid; pgrep -P "$(cat agent.pid)"; }
 named() { local p; for p in "$@"; do echo "$(cat "/proc/$p/comm")=$p"; done; }
-# shellcheck disable=SC2046,SC2086 # process ids, words
 look() { /usr/bin/python3 look.py "$@"; }
 DEV_TTL=20m pair_init
 sed -i "s/^advertise: .*/advertise: 127.0.0.1:$P_LISTEN/" broker.yaml
@@ -138,12 +137,6 @@ awk -v n="$streams" -v a0="$a0" -v a1="$a1" -v a2="$a2" -v r0="$r0" -v r1="$r1" 
 	printf "a held stream with its connection: %.1f KiB resident, %.1f KiB of it anonymous (%d streams); when they are closed %.0f %% is given back\n", (r1 - r0) / n, (a1 - a0) / n, n, 100 * (r1 - r2) / (r1 - r0) }'
 echo >&7
 exec 7>&-
-# Bytes of log for each renewal: frames as they lie in the segments.
-/usr/bin/python3 - broker/log/wal <<'P'
-import glob, struct, sys
-sizes = [len(r) for f in glob.glob(sys.argv[1] + "/*.seg") for r in open(f, "rb").read().split(b"{") if b'"type":"svid.renewed"' in r]
-print("renewals in this log: %d" % len(sizes))
-P
 agent_down
 broker_down
 ok footprint
