@@ -4,6 +4,7 @@
 #include "cli/connect.h"
 #include "cli/leak.h"
 #include "cli/removal.h"
+#include "cli/sessions.h"
 #include "cli/show.h"
 #include "cli/verbs.h"
 #include "cli/wait.h"
@@ -53,14 +54,17 @@ mf_cli_revoke_verb(struct mf_cli *c)
 	char *job = mf_cli_get(c, "job"), *node = mf_cli_get(c, "node"), *one = mf_cli_get(c, "credential");
 	const char *kind = NULL;
 	const char *file = mf_cli_get(c, "token-file");
-	unsigned n = count_kinds(c, &kind) + (job != NULL) + (node != NULL) + (one != NULL) + (file != NULL);
+	unsigned n = count_kinds(c, &kind) + (job != NULL) + (node != NULL) + (one != NULL) + (file != NULL) +
+		     (mf_cli_has(c, "role") || mf_cli_has(c, "target"));
 	struct mf_cli_leak leak;
 	struct mf_err err = { 0 };
 	uint64_t for_ms = 0;
 	if (n != 1)
 		return mf_cli_usage(c,
 		    "say what to revoke, one of: --job J, --node N, --credential C, --profile P, --rule R, "
-		    "--person P, --tenant T, --all, --token-file F");
+		    "--person P, --tenant T, --all, --token-file F, --target T --role R");
+	if ((mf_cli_has(c, "dry-run") || mf_cli_has(c, "yes")) && !mf_cli_has(c, "role"))
+		return mf_cli_usage(c, "--dry-run and --yes go with --role");
 	if (mf_cli_has(c, "final") && one == NULL)
 		return mf_cli_usage(c, "--final goes with --credential");
 	if (!mf_cli_duration(c, "for", &for_ms))
@@ -70,6 +74,8 @@ mf_cli_revoke_verb(struct mf_cli *c)
 		    c, "--for goes with what is frozen: a job that has ended does not come back");
 	if (mf_cli_has(c, "for") && for_ms < 1000)
 		return mf_cli_usage(c, "--for: at least a second");
+	if (mf_cli_has(c, "role") || mf_cli_has(c, "target"))
+		return mf_cli_revoke_sessions(c);
 	if (job != NULL) {
 		req.what_case = MAYFLY__ADMIN__V1__REVOKE_REQUEST__WHAT_JOB;
 		req.job = job;

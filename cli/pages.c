@@ -34,6 +34,7 @@ add_page(struct mf_cli_creds *l, ProtobufCMessage *msg, struct mf_err *err)
 		return MF_FAIL(err, MF_E_NOMEM, "out of memory");
 	}
 	l->pages[l->n_pages++] = msg;
+	l->sessions = r->sessions;
 	for (size_t i = 0; i < r->n_credentials; i++)
 		l->v[l->n++] = r->credentials[i];
 	return MF_OK;

@@ -9,6 +9,7 @@ struct mf_cli_creds {
 	size_t n;
 	ProtobufCMessage **pages;
 	size_t n_pages;
+	const Mayfly__Admin__V1__EndedSessions *sessions; /* in ${pages}; NULL: the subject is no role's */
 };
 /* ${req}'s page is set anew. Fini'd in any case. */
 MF_NODISCARD enum mf_status mf_cli_creds_get(struct mf_cli *c, Mayfly__Admin__V1__ListCredentialsRequest *req,

@@ -3,6 +3,7 @@
 #include "admin.pb-c.h"
 #include "cli/admin_cols.h"
 #include "cli/connect.h"
+#include "cli/sessions.h"
 
 typedef Mayfly__Admin__V1__RemovalResponse removal;
 
@@ -17,6 +18,12 @@ json_credentials(struct mf_jw *w, const void *msg)
 		mf_jw_object_end(w);
 	}
 	mf_jw_array_end(w);
+}
+
+static void
+json_sessions(struct mf_jw *w, const void *msg)
+{
+	mf_cli_sessions_json(w, ((const removal *)msg)->sessions);
 }
 
 #define COL(k, ty, field)                                                \
@@ -35,6 +42,7 @@ static const struct mf_col cols[] = {
 	COL("credentials_ended", MF_COL_U32, credentials_ended),
 	COL("grant_ended", MF_COL_STR, grant_ended),
 	{ .key = "credentials", .type = MF_COL_OWN, .json = json_credentials },
+	{ .key = "sessions", .type = MF_COL_OWN, .json = json_sessions },
 };
 
 static void
@@ -63,7 +71,9 @@ render(const struct mf_cli *c, const removal *r, bool credentials, struct mf_buf
 	}
 	mf_show_clean(to, mf_slice_str(r->subject));
 	mf_buf_put_str(to, "\n");
-	if (r->effective && (r->credentials_ended > 0 || r->grant_ended[0] != '\0'))
+	if (r->sessions != NULL)
+		mf_cli_sessions_put(to, r->sessions);
+	else if (r->effective && (r->credentials_ended > 0 || r->grant_ended[0] != '\0'))
 		put_ended(to, r);
 	else if (r->effective && r->jobs == 0 && r->leases == 0)
 		mf_buf_put_str(to, "effective: nothing of it was open any more\n");
@@ -99,6 +109,8 @@ mf_cli_removal_show(struct mf_cli *c, const removal *r, bool credentials)
 	if (render(c, r, credentials, &b, &err) != MF_OK)
 		return mf_cli_fail(c, &err);
 	mf_cli_write(c, mf_buf_slice(&b));
+	if (r->sessions != NULL && r->sessions->dry_run)
+		return MF_EXIT_OK;
 	if (!r->effective)
 		return MF_EXIT_FAILED;
 	return r->recorded ? MF_EXIT_OK : MF_EXIT_NOT_RECORDED;

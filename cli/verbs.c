@@ -104,6 +104,13 @@ static const struct mf_cli_opt revoke_opts[] = {
 	{ "token-file", 0, "F",
 	    "end the job whose certificate, JWT, access key or token is in this file (only hashes are "
 	    "sent)" },
+	{ "role", 0, "R",
+	    "with --target: end all sessions of this role of that cloud target that began before now, "
+	    "whoever "
+	    "has them" },
+	{ "target", 0, "T", "the cloud target that --role is of" },
+	{ "dry-run", 0, NULL, "with --role: say what that would end, and change nothing" },
+	{ "yes", 0, NULL, "with --role: do not ask for the role's name" },
 	{ "for", 0, "D",
 	    "the freeze ends by itself after so long, e.g. 2h; otherwise `mayfly unfreeze` ends it" },
 	{ "wait", 'w', NULL,
@@ -241,7 +248,11 @@ const struct mf_cli_verb mf_cli_verbs[] = {
 	    "others\n"
 	    "end every job that matches and freeze issuance for it, until `mayfly unfreeze` or --for. "
 	    "--credential\n"
-	    "ends one credential of a job that goes on. With --wait the exit code is 0 when nothing is left "
+	    "ends one credential of a job that goes on. --role ends what a whole role at a provider holds, "
+	    "copies that "
+	    "nobody\n"
+	    "knows of too; jobs that go on get new tokens. With --wait the exit code is 0 when nothing is "
+	    "left "
 	    "that\n"
 	    "anybody could still take back, and 4 when something was not confirmed in 5 minutes; with "
 	    "--timeout it is\n"

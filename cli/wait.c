@@ -17,6 +17,10 @@ typedef Mayfly__Admin__V1__Credential credential;
 struct seen {
 	credential **v;
 	size_t n;
+	/* All sessions of a role, where the removal is one of those. */
+	bool role, role_confirmed;
+	int64_t role_dead_at;
+	uint64_t role_record;
 };
 
 struct counts {
@@ -75,6 +79,25 @@ say(struct mf_cli *c, const credential *x, int64_t now_s)
 		mf_cli_note(c, "%s", mf_buf_cstr(&b));
 }
 
+static void
+merge_role(struct mf_cli *c, struct seen *s, const Mayfly__Admin__V1__EndedSessions *m, int64_t now_s)
+{
+	MF_AUTO_IN(mf_buf_fini) struct mf_buf when;
+	mf_buf_init(&when, 64);
+	if (m == NULL)
+		return; /* it is over by itself, and forgotten */
+	if (m->confirmed && !s->role_confirmed) {
+		mf_time_put_s(&when, m->dead_at);
+		mf_cli_note(c, "all sessions of the role before that: dead %s %s (record %llu)",
+		    m->dead_at > now_s ? "from" : "since",
+		    mf_buf_cstr(&when) == NULL ? "?" : (const char *)when.p,
+		    (unsigned long long)m->confirmed_index);
+	}
+	s->role_confirmed = m->confirmed;
+	s->role_dead_at = m->dead_at;
+	s->role_record = m->confirmed_index;
+}
+
 /* One answer into what is known; what is new of it is said. False: without memory. */
 static bool
 merge(struct mf_cli *c, struct seen *s, const struct mf_cli_creds *l, int64_t now_s)
@@ -84,6 +107,7 @@ merge(struct mf_cli *c, struct seen *s, const struct mf_cli_creds *l, int64_t no
 		return false;
 	s->v = v;
 	size_t had = s->n;
+	merge_role(c, s, l->sessions, now_s);
 	for (size_t i = 0; i < l->n; i++) {
 		credential **old = bsearch(&l->v[i], s->v, had, sizeof(*v), by_id), *x = copy(l->v[i]);
 		if (x == NULL)
@@ -104,7 +128,7 @@ merge(struct mf_cli *c, struct seen *s, const struct mf_cli_creds *l, int64_t no
 static struct counts
 count(const struct seen *s, int64_t now_s)
 {
-	struct counts k = { 0 };
+	struct counts k = { .waiting = s->role && (!s->role_confirmed || s->role_dead_at > now_s) };
 	for (size_t i = 0; i < s->n; i++) {
 		const credential *x = s->v[i];
 		bool only = mf_cli_only_expires(x);
@@ -137,6 +161,12 @@ render(const struct mf_cli *c, const Mayfly__Admin__V1__RemovalResponse *r, cons
 	mf_jw_uint(&w, r->record_index);
 	mf_jw_key(&w, "all_dead");
 	mf_jw_bool(&w, dead);
+	if (s->role) {
+		mf_jw_key(&w, "sessions_confirmed");
+		mf_jw_bool(&w, s->role_confirmed);
+		mf_jw_key(&w, "sessions_record_index");
+		mf_jw_uint(&w, s->role_record);
+	}
 	mf_jw_key(&w, "credentials");
 	mf_jw_array_begin(&w);
 	for (size_t i = 0; i < s->n; i++) {
@@ -172,8 +202,9 @@ finish(struct mf_cli *c, const Mayfly__Admin__V1__RemovalResponse *r, const stru
 		    "are accepted until then",
 		    k.expiring, k.expiring == 1 ? "s" : "", (const char *)when.p);
 	if (k.waiting + k.expiring == 0)
-		mf_cli_note(c, s->n == 0 ? "nothing of it was left"
-					 : "all dead; the evidence is the log: mayfly audit verify");
+		mf_cli_note(c, s->n == 0 && !s->role
+				   ? "nothing of it was left"
+				   : "all dead; the evidence is the log: mayfly audit verify");
 	return in_time ? MF_EXIT_OK : MF_EXIT_UNREACHABLE;
 }
 
@@ -188,7 +219,7 @@ int
 mf_cli_wait(struct mf_cli *c, const Mayfly__Admin__V1__RemovalResponse *r)
 {
 	Mayfly__Admin__V1__ListCredentialsRequest req = MAYFLY__ADMIN__V1__LIST_CREDENTIALS_REQUEST__INIT;
-	struct seen s = { 0 };
+	struct seen s = { .role = r->sessions != NULL };
 	struct mf_err err = { 0 };
 	bool all = mf_cli_has(c, "timeout"), known = false;
 	uint64_t patience = all ? c->timeout_ms : PATIENCE_MS, from = mf_now().mono_ms, pause = LOOK_MIN_MS;

@@ -43,6 +43,7 @@ const struct mf_admin_rule mf_admin_acts[] = {
 	{ "end_credential", MF_ADMIN_REVOKER, false },
 	{ "end_job", MF_ADMIN_REVOKER, false },
 	{ "end_leaked", MF_ADMIN_REVOKER, false },
+	{ "end_sessions", MF_ADMIN_REVOKER, false },
 	{ "evict_node", MF_ADMIN_REVOKER, false },
 	{ "explain_job", MF_ADMIN_VIEWER, false },
 	{ "extend_job", MF_ADMIN_OPERATOR, true },

@@ -31,6 +31,7 @@ static const struct field fields[] = {
 	{ "cause", NULL, K_STR, MF_RS_CAUSE },
 	{ "certificate", NULL, K_STR, MF_RS_CERTIFICATE },
 	{ "cloud", "backend", K_STR, MF_RS_CLOUD_BACKEND },
+	{ "cloud", "before", K_NUM, MF_RN_CLOUD_BEFORE },
 	{ "cloud", "completed", K_NUM, MF_RN_CLOUD_COMPLETED },
 	{ "cloud", "dead_at", K_NUM, MF_RN_CLOUD_DEAD_AT },
 	{ "cloud", "effective", K_NUM, MF_RN_CLOUD_EFFECTIVE },
@@ -220,6 +221,9 @@ static const struct {
 	    N(CLOUD_LEVEL) | N(CLOUD_DEAD_AT), true },
 	[MF_REC_CREDENTIAL_ENDED] = { "credential.ended",
 	    ENVELOPE | S(ACTOR_KIND) | S(LEASE) | S(JOB_ID) | S(SERIAL) | S(CAUSE), N(EXP), true },
+	[MF_REC_SESSIONS_ENDED] = { "sessions.ended",
+	    ENVELOPE | S(ACTOR_KIND) | S(CLOUD_TARGET) | S(CLOUD_BACKEND), N(CLOUD_BEFORE) | N(UNTIL),
+	    true }, /* and cloud.role */
 	[MF_REC_GRANT_ENDED] = { "grant.ended",
 	    ENVELOPE | S(ACTOR_KIND) | S(LEASE) | S(JOB_ID) | S(SUBJECT) | S(CAUSE), 0, true },
 };

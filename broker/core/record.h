@@ -67,6 +67,7 @@ enum mf_record_type {
 	MF_REC_REVOKE_CLOUD,	 /* what a provider said to a revocation */
 	MF_REC_REVOKE_COMPLETED, /* of one credential: the level reached, and when it is truly dead */
 	MF_REC_CREDENTIAL_ENDED, /* one credential, before its lease: by a person, or because policy took its grant */
+	MF_REC_SESSIONS_ENDED, /* all sessions of a role at a provider that began before a time: by a person only */
 	MF_REC_GRANT_ENDED, /* ${subject} is refused to this lease from now on, and what it has of it is over */
 	MF_RECORD_TYPES
 };
@@ -180,7 +181,8 @@ enum mf_record_num {
 	MF_RN_CLOUD_DEAD_AT,	/* unix seconds */
 	MF_RN_CLOUD_ISSUED_US,	/* in snapshots only, as the next */
 	MF_RN_CLOUD_ENDED_US,
-	MF_RN_CLOUD_ISSUED, /* likewise: indices of records */
+	MF_RN_CLOUD_BEFORE, /* unix seconds: sessions that began before it are over */
+	MF_RN_CLOUD_ISSUED, /* in snapshots only: indices of records */
 	MF_RN_CLOUD_ENDED,
 	MF_RN_CLOUD_COMPLETED,
 	MF_RN_COUNT

@@ -158,17 +158,32 @@ weight_of(int64_t left)
 	return bits;
 }
 
+int64_t
+mf_denies_before(const struct mf_state *st, const char *target, const char *role, int64_t now_s)
+{
+	const struct mf_sessions *s = mf_state_sessions_of(st, target, role);
+	return s == NULL || s->until <= now_s ? 0 : s->before;
+}
+
+bool
+mf_sessions_to_tell(const struct mf_sessions *s, int64_t now_s)
+{
+	return s != NULL && (s->confirmed_index == 0 || s->until <= now_s);
+}
+
 size_t
 mf_denies(const struct mf_state *st, const char *target, const char *role, unsigned levels, int64_t now_s,
     struct mf_deny *ret_v, size_t cap)
 {
 	size_t n = 0, size = 0;
 	struct mf_deny *all = NULL;
+	const struct mf_sessions *s = mf_state_sessions_of(st, target, role);
 	MF_LIST_EACH(p, mf_state_clouds(st))
 	{
 		const struct mf_cloud_cred *c = MF_LIST_ITEM(p, struct mf_cloud_cred, at);
 		if (!is_taken(c) || c->effective + MF_CLOUD_CLOCK_S <= now_s || !is_denied(st, c, levels) ||
-		    strcmp(c->target, target) != 0 || strcmp(c->role, role) != 0)
+		    strcmp(c->target, target) != 0 || strcmp(c->role, role) != 0 ||
+		    (s != NULL && mf_sessions_meet(s->before, c)))
 			continue;
 		if (n == size) {
 			struct mf_deny *more = realloc(all, (size = size * 2 + 16) * sizeof(*all));

@@ -38,10 +38,17 @@ enum mf_take_back
 mf_take_back(const struct mf_state *st, const struct mf_cloud_cred *c, unsigned levels, int64_t now_s);
 
 /*
+ * Sessions of ${role} that began before this are to be denied, all of them, in every list that is written: unix seconds; 0: nobody
+ * ended them, or they are over by themselves.
+ */
+int64_t mf_denies_before(const struct mf_state *st, const char *target, const char *role, int64_t now_s);
+/* Is there something about ${s} that its provider is still to be told: to deny them, or that they are over? NULL: no. */
+bool mf_sessions_to_tell(const struct mf_sessions *s, int64_t now_s);
+/*
  * Everything that must stand in the deny list of ${target} and ${role} at ${now_s}: of tokens that have ended and may still
- * work by the provider's clock (MF_CLOUD_CLOCK_S), completed or not, and of intents whose lease is over. Without duplicates;
- * those asked for by persons first, then the longest residuals; of about the same length (a power of two) those that stand. Returns
- * their number; at most ${cap} are written.
+ * work by the provider's clock (MF_CLOUD_CLOCK_S), completed or not, and of intents whose lease is over; but for those that
+ * go with all sessions of their role. Without duplicates; those asked for by persons first, then the longest residuals; of about the
+ * same length (a power of two) those that stand. Returns their number; at most ${cap} are written.
  */
 size_t mf_denies(const struct mf_state *st, const char *target, const char *role, unsigned levels,
     int64_t now_s, struct mf_deny *ret_v, size_t cap);

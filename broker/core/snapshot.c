@@ -435,6 +435,7 @@ mf_snapshot_write(const struct mf_state *st, struct mf_buf *to, struct mf_err *e
 	free(ended);
 	put_creds(to, mf_state_broker_creds(st), "broker", "");
 	mf_state_put_clouds(st, &out);
+	mf_state_put_sessions(st, &out);
 	MF_LIST_EACH(p, mf_state_nonces(st))
 	put_nonce(to, MF_LIST_ITEM(p, struct mf_nonce, at));
 	MF_LIST_EACH(p, mf_state_freezes(st))

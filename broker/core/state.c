@@ -13,6 +13,7 @@ mf_state_new(struct mf_state **ret_st, struct mf_err *err)
 	mf_list_init(&st->ended);
 	mf_list_init(&st->nonces);
 	mf_list_init(&st->freezes);
+	mf_list_init(&st->sessions);
 	mf_list_init(&st->keys);
 	mf_list_init(&st->managed_waiting);
 	mf_list_init(&st->managed_over);
@@ -211,6 +212,7 @@ mf_state_free(struct mf_state *st)
 	free(st->trust_domain);
 	mf_state_free_nonces(st);
 	mf_state_free_freezes(st);
+	mf_state_free_sessions(st);
 	free(st);
 }
 

@@ -230,6 +230,22 @@ struct mf_cloud_cred {
 };
 const char *mf_cloud_state_name(enum mf_cloud_state s);
 
+/*
+ * All sessions of a role that began before a time, whoever has them: over, by a person's word (L3). They carry no tag of ours
+ * for it: the provider goes by its own clock. Forgotten when the provider's list was written without it, after ${until}.
+ */
+#define MF_CLOUD_SKEW_S 2 /* so far may our clock and the provider's be apart for it */
+struct mf_sessions {
+	char *target, *role, *backend;
+	int64_t before; /* unix seconds, of the provider's clock */
+	int64_t until;	/* unix seconds: the last of them is over by itself */
+	int64_t set_us;
+	uint64_t index;
+	uint64_t confirmed_index; /* of the record of the provider's word; 0: it did not say so yet */
+	int64_t dead_at;	  /* unix seconds, then */
+	struct mf_list at;
+};
+
 /* Of the signatures of an admin act: it is used once. */
 struct mf_nonce {
 	char text[40];
@@ -345,7 +361,15 @@ bool mf_cred_is_live(const struct mf_cred *c, const struct mf_lease *l);
 /* NULL: it may still be given to this lease. */
 const struct mf_final *mf_lease_final(const struct mf_lease *l, const char *subject);
 const struct mf_cloud_cred *mf_state_cloud(const struct mf_state *st, struct mf_slice id);
-const struct mf_list *mf_state_clouds(const struct mf_state *st); /* struct mf_cloud_cred.at, in no order */
+const struct mf_list *mf_state_clouds(const struct mf_state *st);   /* struct mf_cloud_cred.at, in no order */
+const struct mf_list *mf_state_sessions(const struct mf_state *st); /* struct mf_sessions.at, oldest first */
+/* NULL: nobody ended the sessions of that role, or it is over. */
+const struct mf_sessions *
+mf_state_sessions_of(const struct mf_state *st, const char *target, const char *role);
+/* Did the session of ${c}, of that role, surely begin before ${before}? One that is not known to exist did not. */
+bool mf_sessions_meet(int64_t before, const struct mf_cloud_cred *c);
+/* Does such an act at ${now_s} end this one, of that role: may it still work, and did nothing stronger end it? */
+bool mf_sessions_hit(int64_t before, const struct mf_cloud_cred *c, int64_t now_s);
 /* Can it still do something at its provider, as far as the log knows? */
 bool mf_cloud_may_work(const struct mf_cloud_cred *c, int64_t now_s);
 const struct mf_list *mf_state_broker_creds(const struct mf_state *st); /* struct mf_cred.at */

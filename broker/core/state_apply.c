@@ -479,6 +479,7 @@ static enum mf_status (*const apply[MF_RECORD_TYPES])(const struct step *) = {
 	[MF_REC_REVOKE_CLOUD] = mf_state_apply_cloud,
 	[MF_REC_REVOKE_COMPLETED] = mf_state_apply_cloud,
 	[MF_REC_CREDENTIAL_ENDED] = mf_state_credential_ended,
+	[MF_REC_SESSIONS_ENDED] = mf_state_sessions_ended,
 	[MF_REC_GRANT_ENDED] = mf_state_grant_ended,
 };
 

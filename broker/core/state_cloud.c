@@ -336,8 +336,9 @@ mf_state_apply_cloud(const struct step *a)
 		return kept(a);
 	case MF_REC_REVOKE_COMPLETED:
 		return completed(a);
-	default:
-		return MF_OK; /* revoke.cloud: what it says of each credential stands in revoke.completed */
+	default: /* revoke.cloud: what it says of each credential stands in revoke.completed */
+		mf_state_sessions_heard(a);
+		return MF_OK;
 	}
 }
 

@@ -9,10 +9,11 @@ struct mf_state {
 	struct mf_job *jobs, *jobs_by_key;
 	struct mf_lease *leases, *leases_by_key;
 	struct mf_list broker_creds;
-	struct mf_list ended;	/* leases, oldest end first */
-	struct mf_list nonces;	/* struct mf_nonce.at, oldest use first */
-	struct mf_list freezes; /* struct mf_freeze.at, oldest first */
-	struct mf_list keys;	/* struct mf_key.at, by index */
+	struct mf_list ended;	 /* leases, oldest end first */
+	struct mf_list nonces;	 /* struct mf_nonce.at, oldest use first */
+	struct mf_list freezes;	 /* struct mf_freeze.at, oldest first */
+	struct mf_list sessions; /* struct mf_sessions.at, oldest first */
+	struct mf_list keys;	 /* struct mf_key.at, by index */
 	uint64_t bundle[MF_KEY_BUNDLES];
 	struct mf_managed *managed;
 	struct mf_list managed_waiting, managed_over;
@@ -92,6 +93,10 @@ void mf_state_cloud_orphan(struct mf_lease *l); /* the lease is forgotten */
 void mf_state_put_clouds(const struct mf_state *st, struct mf_snapshot_out *out);
 void mf_state_free_clouds(struct mf_state *st);
 void mf_cloud_cred_free(struct mf_cloud_cred *c);
+
+/* state_sessions.c */
+void mf_state_put_sessions(const struct mf_state *st, struct mf_snapshot_out *out);
+void mf_state_free_sessions(struct mf_state *st);
 
 /* state_ended.c */
 /* What was ended of a lease that goes on, for a snapshot. */

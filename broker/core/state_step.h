@@ -58,6 +58,11 @@ MF_NODISCARD enum mf_status mf_state_apply_cloud(const struct step *a);
 MF_NODISCARD enum mf_status mf_state_credential_ended(const struct step *a);
 MF_NODISCARD enum mf_status mf_state_grant_ended(const struct step *a);
 
+/* state_sessions.c */
+MF_NODISCARD enum mf_status mf_state_sessions_ended(const struct step *a);
+/* What a provider said of a role: its sessions are over, or nothing of theirs stands there any more. */
+void mf_state_sessions_heard(const struct step *a);
+
 /* state_nodes.c */
 MF_NODISCARD enum mf_status mf_state_node_reattested(const struct step *a);
 MF_NODISCARD enum mf_status mf_state_node_readmitted(const struct step *a);

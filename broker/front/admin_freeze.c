@@ -1,4 +1,4 @@
-/* Revoking what is neither named as a job nor as a node: freezes, and their lifting; leaked credentials. */
+/* Revoking what is neither named as a job nor as a node: freezes, and their lifting; leaked credentials; a role's sessions. */
 #include "broker/front/admin_internal.h"
 
 static void
@@ -28,6 +28,26 @@ end_leaked(struct mf_grpc_call *c, const Mayfly__Admin__V1__RevokeRequest *q)
 	mf_admin_act(c, &act, "", &e);
 }
 
+static void
+fill_sessions(Mayfly__Roles__V1__AdminCall *call, char *id, void *ctx)
+{
+	MF_UNUSED(id);
+	call->what_case = MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_END_SESSIONS;
+	call->end_sessions = ctx;
+}
+
+static void
+end_sessions(struct mf_grpc_call *c, const Mayfly__Admin__V1__RevokeRequest *q)
+{
+	static const struct mf_admin_act act = { "end sessions", NULL, fill_sessions,
+		MAYFLY__ROLES__V1__ADMIN_REPLY__WHAT_REMOVAL, mf_admin_pick_removal };
+	Mayfly__Admin__V1__EndSessionsRequest e = MAYFLY__ADMIN__V1__END_SESSIONS_REQUEST__INIT;
+	e.of = q->sessions;
+	e.reason = q->reason;
+	e.dry_run = q->dry_run;
+	mf_admin_act(c, &act, "", &e);
+}
+
 void
 mf_admin_freeze(struct mf_grpc_call *c, const Mayfly__Admin__V1__RevokeRequest *q)
 {
@@ -38,6 +58,10 @@ mf_admin_freeze(struct mf_grpc_call *c, const Mayfly__Admin__V1__RevokeRequest *
 	Mayfly__Admin__V1__FreezeRequest f = MAYFLY__ADMIN__V1__FREEZE_REQUEST__INIT;
 	if (q->what_case == MAYFLY__ADMIN__V1__REVOKE_REQUEST__WHAT_LEAKED) {
 		end_leaked(c, q);
+		return;
+	}
+	if (q->what_case == MAYFLY__ADMIN__V1__REVOKE_REQUEST__WHAT_SESSIONS) {
+		end_sessions(c, q);
 		return;
 	}
 	f.reason = q->reason;
@@ -68,7 +92,7 @@ mf_admin_freeze(struct mf_grpc_call *c, const Mayfly__Admin__V1__RevokeRequest *
 	if (f.kind[0] == '\0' || (f.kind == all && !q->all))
 		mf_grpc_finish(c, MF_GRPC_INVALID_ARGUMENT,
 		    "revoke what? Name a job, a node, a credential, a profile, a rule, a person, a tenant, "
-		    "or all");
+		    "a role at a target, or all");
 	else
 		mf_admin_act(c, &act, "", &f);
 }

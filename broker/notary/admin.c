@@ -87,16 +87,21 @@ mf_removal_answer(
 {
 	Mayfly__Roles__V1__AdminReply reply = MAYFLY__ROLES__V1__ADMIN_REPLY__INIT;
 	Mayfly__Admin__V1__RemovalResponse r = MAYFLY__ADMIN__V1__REMOVAL_RESPONSE__INIT;
-	char text[256], grant[MF_LIM_SPIFFE_ID + 1];
-	(void)snprintf(text, sizeof(text), "%s", subject);
+	char grant[MF_LIM_SPIFFE_ID + 1];
+	MF_AUTO_IN(mf_buf_fini) struct mf_buf text;
+	mf_buf_init(&text, 4096);
+	mf_buf_put_str(&text, subject);
 	(void)snprintf(grant, sizeof(grant), "%s", done->grant == NULL ? "" : done->grant);
 	r.effective = true;
 	r.record_index = done->index;
 	r.jobs = done->jobs;
 	r.leases = done->leases;
 	r.ending_until = done->until;
-	r.subject = text;
+	if (mf_buf_cstr(&text) != NULL)
+		r.subject = (char *)text.p;
 	r.credentials_ended = done->ended;
+	/* Packing only reads. */
+	r.sessions = (Mayfly__Admin__V1__EndedSessions *)(uintptr_t)done->sessions;
 	r.grant_ended = grant;
 	r.n_credentials = done->creds == NULL ? 0 : done->creds->n;
 	r.credentials = done->creds == NULL ? NULL : done->creds->v;
@@ -214,6 +219,7 @@ mf_engine_redo_removal(struct mf_engine *e, struct mf_now now, struct mf_slice w
 	mf_engine_redo_credential(e, now, what, &out.index);
 	mf_engine_redo_key(e, now, what, &out.index);
 	mf_engine_redo_freeze(e, now, what, &out.index);
+	mf_engine_redo_sessions(e, now, what, &out.index);
 	/* What was recorded already, or names nobody, is settled as well. */
 	if (out.index != UINT64_MAX)
 		e->ops->removal_settled(e->ctx, out.index);
@@ -460,7 +466,8 @@ mf_engine_admin_checked(struct mf_engine *e, struct mf_now now, const Mayfly__Ro
 		get_status(e, now, call->call_id);
 		break;
 	default:
-		if (mf_engine_key_admin(e, now, call) || mf_engine_freeze_admin(e, now, call))
+		if (mf_engine_key_admin(e, now, call) || mf_engine_freeze_admin(e, now, call) ||
+		    mf_engine_sessions_admin(e, now, call))
 			break;
 		mf_engine_admin_fail(
 		    e, call->call_id, MF_E_UNSUPPORTED, "this broker does not know that request");

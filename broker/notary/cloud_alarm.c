@@ -67,47 +67,85 @@ mf_cloud_unknown(struct mf_engine *e, const char *target, const char *credential
 
 /* ---- what should be dead ---- */
 
+struct late {
+	uint32_t late, pending;
+	const struct mf_cloud_cred *oldest;
+	const struct mf_sessions *role; /* one that is late; NULL: none */
+};
+
+/* What the provider says, and what to do about it. */
 static void
-tell_late(struct mf_engine *e, const struct mf_cloud_cred *oldest, uint32_t late, int64_t now_s)
+tell_late(struct mf_engine *e, const struct late *k, int64_t now_s)
 {
-	char text[768];
-	(void)snprintf(text, sizeof(text),
-	    "%u cloud token(s) that have ended are not confirmed dead at their provider; the oldest is %s, "
-	    "at target %s, "
-	    "for %lld s; it ends by itself in %lld s",
-	    late, oldest->id, oldest->target, (long long)(now_s - oldest->ended_us / 1000000),
-	    (long long)(oldest->effective - now_s));
+	char text[1200];
+	const struct mf_cloud_cred *c = k->oldest;
+	const char *target = k->role != NULL ? k->role->target : c->target,
+		   *role = k->role != NULL ? k->role->role : c->role,
+		   *why = mf_engine_revoke_trouble(e, target, role, 0);
+	int n =
+	    k->role != NULL
+		? snprintf(text, sizeof(text),
+		      "the sessions of role %.200s at target %s were ended %lld s ago, and the provider does "
+		      "not confirm it: they work until %lld s from now",
+		      role, target, (long long)(now_s - k->role->set_us / 1000000),
+		      (long long)(k->role->until - now_s))
+		: snprintf(text, sizeof(text),
+		      "%u cloud token(s) that have ended are not confirmed dead at their provider; the "
+		      "oldest is %s, at target %s, for %lld s; it ends by itself in %lld s",
+		      k->late, c->id, target, (long long)(now_s - c->ended_us / 1000000),
+		      (long long)(c->effective - now_s));
+	if (n > 0 && (size_t)n < sizeof(text))
+		(void)snprintf(text + n, sizeof(text) - (size_t)n,
+		    ". The last answer: %.400s. It is tried again every minute at most; `mayfly doctor "
+		    "--profile P` says which side is wrong",
+		    why == NULL || why[0] == '\0' ? "none" : why);
 	e->ops->event(e->ctx, "cloud.revoke_late", text);
+}
+
+static void
+count_cred(struct late *k, const struct mf_cloud_cred *c, struct mf_now now)
+{
+	if (c->state != MF_CLOUD_ENDED || c->effective <= now.wall_us / 1000000)
+		return;
+	k->pending++;
+	if (now.wall_us - c->ended_us < INT64_C(1000000) * LATE_S)
+		return;
+	k->late++;
+	if (k->oldest == NULL || c->ended_us < k->oldest->ended_us)
+		k->oldest = c;
+}
+
+static void
+count_role(struct late *k, const struct mf_sessions *s, struct mf_now now)
+{
+	if (s->confirmed_index != 0 || s->until <= now.wall_us / 1000000)
+		return;
+	k->pending++;
+	if (now.wall_us - s->set_us < INT64_C(1000000) * LATE_S)
+		return;
+	k->late++;
+	if (k->role == NULL)
+		k->role = s;
 }
 
 void
 mf_cloud_alarm_tick(struct mf_engine *e, struct mf_now now)
 {
 	struct cloud_alarms *a = &e->cloud.alarms;
-	const struct mf_cloud_cred *oldest = NULL;
-	int64_t now_s = now.wall_us / 1000000;
-	uint32_t late = 0, pending = 0;
+	struct late k = { 0 };
 	if ((!e->cloud.waiting && a->pending == 0) || now.mono_ms - a->looked_ms < LOOK_MS)
 		return;
 	a->looked_ms = now.mono_ms;
 	MF_LIST_EACH(p, mf_state_clouds(e->state))
-	{
-		const struct mf_cloud_cred *c = MF_LIST_ITEM(p, struct mf_cloud_cred, at);
-		if (c->state != MF_CLOUD_ENDED || c->effective <= now_s)
-			continue;
-		pending++;
-		if (now.wall_us - c->ended_us < INT64_C(1000000) * LATE_S)
-			continue;
-		late++;
-		if (oldest == NULL || c->ended_us < oldest->ended_us)
-			oldest = c;
-	}
-	if (a->late == 0 && late > 0)
-		tell_late(e, oldest, late, now_s);
-	else if (a->late > 0 && late == 0)
+	count_cred(&k, MF_LIST_ITEM(p, struct mf_cloud_cred, at), now);
+	MF_LIST_EACH(p, mf_state_sessions(e->state))
+	count_role(&k, MF_LIST_ITEM(p, struct mf_sessions, at), now);
+	if (a->late == 0 && k.late > 0)
+		tell_late(e, &k, now.wall_us / 1000000);
+	else if (a->late > 0 && k.late == 0)
 		e->ops->event(e->ctx, "cloud.revoke_done", "what was late is dead, or confirmed");
-	a->late = late;
-	a->pending = pending;
+	a->late = k.late;
+	a->pending = k.pending;
 }
 
 void

@@ -358,6 +358,8 @@ mf_engine_mint_cloud(struct mf_engine *e, struct mf_now now, struct session *s, 
 	switch (mf_cloud_plan(e, now, l, m->grant, &p, text)) {
 	case CLOUD_YES:
 		why = mf_engine_issuer_why_not(e, p.issuer);
+		if (why == NULL && mf_cloud_held(e, now, p.target->name, p.grant->role, text, sizeof(text)))
+			why = text;
 		if (why != NULL)
 			mf_send_refusal(e, s->sid, request_id, UNAVAILABLE, why, NULL);
 		else

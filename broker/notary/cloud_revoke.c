@@ -14,6 +14,8 @@
 #define DENIES_MAX 300u	  /* of one request, which is one role message */
 #define COVERED_MAX 4096u /* completed by one answer; what is left is due again */
 #define RECORD_CREDS 32u
+#define LEVEL_DENIED 2u
+#define LEVEL_SESSIONS 3u
 #define LOOK_MS 5000u /* for what is dead by itself meanwhile */
 
 enum errand_phase { ERRAND_IDLE, ERRAND_DUE, ERRAND_SIGNING, ERRAND_ASKED };
@@ -28,6 +30,7 @@ struct errand {
 	uint32_t wait_ms; /* after the next failure */
 	char (*covered)[MF_STATE_ID_MAX];
 	size_t covered_n;
+	int64_t before;	    /* of the request under way: sessions that began before it; 0: by tag only */
 	bool cut;	    /* the request under way does not name all that should be denied */
 	uint64_t failed_ms; /* when it failed last; 0: never */
 	char why[512];
@@ -117,7 +120,7 @@ mf_cloud_plain(const char *s)
 /* What the provider said to all of it. */
 static void
 record_answer(struct mf_engine *e, struct mf_now now, const struct errand *x,
-    const Mayfly__Roles__V1__CloudRevokeResult *res, uint32_t level)
+    const Mayfly__Roles__V1__CloudRevokeResult *res, int64_t dead_at)
 {
 	struct mf_record r = { .type = MF_REC_REVOKE_CLOUD };
 	struct mf_record_cred creds[RECORD_CREDS];
@@ -130,27 +133,40 @@ record_answer(struct mf_engine *e, struct mf_now now, const struct errand *x,
 	mf_record_set_str(&r, MF_RS_CLOUD_TARGET, x->target);
 	mf_record_set_str(&r, MF_RS_CLOUD_ROLE, x->role);
 	mf_record_set_str(&r, MF_RS_CLOUD_REQUEST_ID, mf_cloud_plain(res->provider_request_id));
-	mf_record_set_num(&r, MF_RN_CLOUD_LEVEL, level);
+	mf_record_set_num(&r, MF_RN_CLOUD_LEVEL, x->before != 0 ? LEVEL_SESSIONS : LEVEL_DENIED);
+	if (x->before != 0) {
+		mf_record_set_num(&r, MF_RN_CLOUD_BEFORE, x->before);
+		mf_record_set_num(&r, MF_RN_CLOUD_DEAD_AT, dead_at);
+	}
 	(void)mf_engine_record(e, now, &r);
 }
 
 /* ---- errands ---- */
 
 static struct errand *
-errand_of(struct mf_engine *e, const struct mf_cloud_cred *c)
+find_errand(const struct mf_engine *e, const char *target, const char *role)
 {
 	MF_LIST_EACH(p, &e->cloud.errands)
 	{
 		struct errand *x = MF_LIST_ITEM(p, struct errand, at);
-		if (strcmp(x->target, c->target) == 0 && strcmp(x->role, c->role) == 0)
+		if (strcmp(x->target, target) == 0 && strcmp(x->role, role) == 0)
 			return x;
 	}
-	struct errand *x = calloc(1, sizeof(*x));
+	return NULL;
+}
+
+static struct errand *
+errand_of(struct mf_engine *e, const char *target, const char *role, const char *backend)
+{
+	struct errand *x = find_errand(e, target, role);
+	if (x != NULL)
+		return x;
+	x = calloc(1, sizeof(*x));
 	if (x == NULL)
 		return NULL; /* found again at the next look */
-	x->target = strdup(c->target);
-	x->role = strdup(c->role);
-	x->backend = strdup(c->backend);
+	x->target = strdup(target);
+	x->role = strdup(role);
+	x->backend = strdup(backend);
 	x->covered = calloc(COVERED_MAX, sizeof(*x->covered));
 	x->wait_ms = CLOUD_BACK_RETRY_MIN_MS;
 	if (x->target == NULL || x->role == NULL || x->backend == NULL || x->covered == NULL) {
@@ -191,17 +207,12 @@ retry(struct mf_engine *e, struct mf_now now, struct errand *x, uint32_t after_m
 const char *
 mf_engine_revoke_trouble(const struct mf_engine *e, const char *target, const char *role, uint64_t since_ms)
 {
-	MF_LIST_EACH(p, &e->cloud.errands)
-	{
-		const struct errand *x = MF_LIST_ITEM(p, struct errand, at);
-		if (strcmp(x->target, target) == 0 && strcmp(x->role, role) == 0)
-			return x->failed_ms != 0 && x->failed_ms >= since_ms ? x->why : NULL;
-	}
-	return NULL;
+	const struct errand *x = find_errand(e, target, role);
+	return x != NULL && x->failed_ms != 0 && x->failed_ms >= since_ms ? x->why : NULL;
 }
 
-/* What the next request is about. */
-static void
+/* What the next request is about. False: about nothing. */
+static bool
 choose(struct mf_engine *e, struct mf_now now, struct errand *x)
 {
 	x->covered_n = 0;
@@ -214,6 +225,8 @@ choose(struct mf_engine *e, struct mf_now now, struct errand *x)
 		    mf_take_back(e->state, c, levels_of(e, c), now.wall_us / 1000000) == MF_TAKE_DENY)
 			memcpy(x->covered[x->covered_n++], c->id, MF_STATE_ID_MAX);
 	}
+	return x->covered_n > 0 ||
+	       mf_sessions_to_tell(mf_state_sessions_of(e->state, x->target, x->role), now.wall_us / 1000000);
 }
 
 /* ---- asking ---- */
@@ -233,8 +246,7 @@ begin(struct mf_engine *e, struct mf_now now, struct errand *x)
 	const Mayfly__Roles__V1__CloudTarget *t = mf_cloud_target(e, x->target);
 	const struct mf_token_backend *b = mf_cloud_backend(e, x->backend);
 	const struct mf_key *k = t == NULL ? NULL : mf_state_active_key(e->state, mf_cloud_key_use(t));
-	choose(e, now, x);
-	if (x->covered_n == 0) {
+	if (!choose(e, now, x)) {
 		x->phase = ERRAND_IDLE;
 		return;
 	}
@@ -281,7 +293,7 @@ leave_out(struct mf_engine *e, struct mf_now now, struct errand *x, const struct
 		if (c == NULL)
 			continue;
 		mf_deny_of(e->state, c, &d);
-		if (is_named(k, n, &d))
+		if (mf_sessions_meet(x->before, c) || is_named(k, n, &d))
 			memmove(x->covered[kept++], x->covered[i], MF_STATE_ID_MAX);
 		else
 			complete(e, now, c, 0, c->effective);
@@ -296,6 +308,7 @@ fill_denies(struct mf_engine *e, struct mf_now now, struct errand *x, struct ask
 	const struct mf_token_backend *b = mf_cloud_backend(e, x->backend);
 	size_t n = mf_denies(e->state, x->target, x->role, b == NULL ? 0 : b->caps.levels,
 	    now.wall_us / 1000000, k->v, DENIES_MAX);
+	x->before = mf_denies_before(e->state, x->target, x->role, now.wall_us / 1000000);
 	x->cut = n > DENIES_MAX;
 	if (x->cut)
 		leave_out(e, now, x, k, n = DENIES_MAX);
@@ -307,22 +320,23 @@ fill_denies(struct mf_engine *e, struct mf_now now, struct errand *x, struct ask
 	}
 	q->n_deny = n;
 	q->deny = k->p;
+	q->older_than = x->before;
 }
 
 static void
 ask(struct mf_engine *e, struct mf_now now, struct errand *x, struct mf_slice token, struct mf_slice client)
 {
 	Mayfly__Roles__V1__CloudRevokeRequest q = MAYFLY__ROLES__V1__CLOUD_REVOKE_REQUEST__INIT;
-	choose(e, now, x);
-	struct asking *k = x->covered_n == 0 ? NULL : calloc(1, sizeof(*k));
+	bool any = choose(e, now, x), told = x->covered_n == 0;
+	struct asking *k = any ? calloc(1, sizeof(*k)) : NULL;
 	if (k == NULL) {
 		x->phase = ERRAND_IDLE;
-		if (x->covered_n > 0)
+		if (any)
 			retry(e, now, x, 0, "out of memory");
 		return;
 	}
 	fill_denies(e, now, x, k, &q);
-	if (x->covered_n == 0) {
+	if (x->covered_n == 0 && !told) { /* there was no room for any */
 		x->phase = ERRAND_IDLE;
 		free(k);
 		return;
@@ -406,7 +420,8 @@ say_pushed_out(struct mf_engine *e, struct mf_now now, const struct errand *x,
 		const struct mf_cloud_cred *c = MF_LIST_ITEM(p, struct mf_cloud_cred, at);
 		struct mf_deny d;
 		if (c->state != MF_CLOUD_COMPLETED || c->level < 2 || c->effective * 1000000 <= now.wall_us ||
-		    strcmp(c->target, x->target) != 0 || strcmp(c->role, x->role) != 0)
+		    strcmp(c->target, x->target) != 0 || strcmp(c->role, x->role) != 0 ||
+		    mf_sessions_meet(x->before, c))
 			continue;
 		mf_deny_of(e->state, c, &d);
 		if (!is_named(k, n, &d) || !is_in(res, &d))
@@ -424,10 +439,9 @@ confirmed(
 	int64_t took_s = ((int64_t)now.mono_ms - ((int64_t)x->due_ms - CLOUD_BACK_SILENCE_MS)) / 1000;
 	int64_t now_s = now.wall_us / 1000000, far = INT64_MAX - took_s;
 	int64_t dead_at = res->dead_at > far ? INT64_MAX : res->dead_at + took_s;
-	const uint32_t level = 2;
 	if (dead_at < now_s)
 		dead_at = now_s;
-	record_answer(e, now, x, res, level);
+	record_answer(e, now, x, res, dead_at);
 	say_pushed_out(e, now, x, res);
 	for (size_t i = 0; i < x->covered_n; i++) {
 		const struct mf_cloud_cred *c = mf_state_cloud(e->state, mf_slice_str(x->covered[i]));
@@ -435,8 +449,10 @@ confirmed(
 		if (c == NULL || c->state != MF_CLOUD_ENDED)
 			continue; /* an intent: its outcome is still to come */
 		mf_deny_of(e->state, c, &d);
-		if (is_in(res, &d))
-			complete(e, now, c, level, dead_at);
+		if (mf_sessions_meet(x->before, c))
+			complete(e, now, c, LEVEL_SESSIONS, dead_at);
+		else if (is_in(res, &d))
+			complete(e, now, c, LEVEL_DENIED, dead_at);
 		else
 			complete(e, now, c, 0, c->effective); /* no room: it expires */
 	}
@@ -471,7 +487,9 @@ mf_engine_revoked(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V
 		return;
 	}
 	mf_cloud_heard(e, x->target, res->confirmed ? "" : res->error, mf_cloud_plain(res->reason));
-	if (res->confirmed)
+	if (res->confirmed && x->before != 0 && res->level < LEVEL_SESSIONS)
+		retry(e, now, x, 0, "the sessions of before were not denied with the rest");
+	else if (res->confirmed)
 		confirmed(e, now, x, res);
 	else
 		retry(e, now, x, res->retry_after_ms, mf_cloud_plain(res->reason));
@@ -524,11 +542,27 @@ consider(struct mf_engine *e, struct mf_now now, const struct mf_cloud_cred *c)
 		break;
 	case MF_TAKE_DENY:
 		e->cloud.waiting = true; /* it may be dead by itself before anybody confirms */
-		x = errand_of(e, c);
+		x = errand_of(e, c->target, c->role, c->backend);
 		if (x != NULL)
 			want(x, now);
 		break;
 	}
+}
+
+/* Sessions of a role, where somebody can still be told of them. */
+static void
+consider_sessions(struct mf_engine *e, struct mf_now now, const struct mf_sessions *s)
+{
+	if (!mf_sessions_to_tell(s, now.wall_us / 1000000))
+		return;
+	const Mayfly__Roles__V1__CloudTarget *t = mf_cloud_target(e, s->target);
+	const struct mf_token_backend *b = mf_cloud_backend(e, s->backend);
+	if (t == NULL || b == NULL || (mf_token_backend_levels(b, t) & MF_REVOKE_SESSIONS) == 0)
+		return; /* nobody is configured to ask any more */
+	e->cloud.waiting = true;
+	struct errand *x = errand_of(e, s->target, s->role, s->backend);
+	if (x != NULL && x->phase == ERRAND_IDLE)
+		want(x, now);
 }
 
 /* All of them: at a start, and now and then while something has not been confirmed. */
@@ -565,6 +599,8 @@ mf_engine_revoke_run(struct mf_engine *e, struct mf_now now)
 		look(e, now);
 	else
 		look_at_touched(e, now);
+	MF_LIST_EACH(p, mf_state_sessions(e->state))
+	consider_sessions(e, now, MF_LIST_ITEM(p, struct mf_sessions, at));
 	MF_LIST_EACH(p, &e->cloud.errands)
 	{
 		struct errand *x = MF_LIST_ITEM(p, struct errand, at);
@@ -597,6 +633,8 @@ mf_engine_revoke_after(struct mf_engine *e, const struct mf_record *r)
 {
 	const struct mf_lease *l = NULL;
 	const struct mf_cloud_cred *c = NULL;
+	if (r->type == MF_REC_SESSIONS_ENDED)
+		e->cloud.look = true;
 	if (r->type == MF_REC_CLOUD_RECONCILED || r->type == MF_REC_CREDENTIAL_ENDED)
 		c = mf_state_cloud(e->state, r->s[MF_RS_SERIAL]);
 	else if (r->type == MF_REC_LEASE_ENDED || r->type == MF_REC_LEASE_SUSPENDED ||

@@ -242,6 +242,34 @@ is_frozen_by(const char *subject, const struct mf_lease *l)
 	return false;
 }
 
+/* What went with all sessions of its role. */
+static void
+put_sessions(struct mf_engine *e, struct look *k, const struct mf_sessions *s)
+{
+	MF_LIST_EACH(p, mf_state_clouds(e->state))
+	{
+		const struct mf_cloud_cred *c = MF_LIST_ITEM(p, struct mf_cloud_cred, at);
+		const struct mf_found f = { .cloud = c, .lease = c->lease };
+		if (strcmp(c->target, s->target) == 0 && strcmp(c->role, s->role) == 0 && c->ended_us != 0 &&
+		    c->intent_us <= s->set_us && c->effective > k->now.wall_us / 1000000)
+			put(k, &f);
+	}
+}
+
+static void
+fill_sessions(const struct look *k, const struct mf_sessions *s, Mayfly__Admin__V1__EndedSessions *to)
+{
+	to->target = s->target;
+	to->role = s->role;
+	to->before = s->before;
+	to->until = s->until;
+	to->confirmed = s->confirmed_index != 0 && s->confirmed_index < k->durable;
+	if (!to->confirmed)
+		return;
+	to->dead_at = s->dead_at;
+	to->confirmed_index = s->confirmed_index;
+}
+
 static void
 put_subject(struct mf_engine *e, struct look *k, const char *subject)
 {
@@ -252,6 +280,9 @@ put_subject(struct mf_engine *e, struct look *k, const char *subject)
 		if (strcmp(l->job->id, subject) == 0 || strcmp(l->node->id, subject) == 0 ||
 		    is_frozen_by(subject, l))
 			put_lease(k, l, true);
+	const struct mf_sessions *s = mf_sessions_of_subject(e, subject);
+	if (s != NULL)
+		put_sessions(e, k, s);
 	if (k->seen == 0 && strlen(subject) > 30 && mf_state_find_cred(e->state, id, &one) == 1 &&
 	    strcmp(mf_found_id(&one), subject) == 0)
 		put(k, &one);
@@ -302,6 +333,12 @@ mf_engine_list_credentials(struct mf_engine *e, struct mf_now now, uint64_t call
 		put_nodes(e, &k);
 	Mayfly__Roles__V1__AdminReply reply = MAYFLY__ROLES__V1__ADMIN_REPLY__INIT;
 	Mayfly__Admin__V1__ListCredentialsResponse list = MAYFLY__ADMIN__V1__LIST_CREDENTIALS_RESPONSE__INIT;
+	Mayfly__Admin__V1__EndedSessions sessions = MAYFLY__ADMIN__V1__ENDED_SESSIONS__INIT;
+	const struct mf_sessions *ended = mf_sessions_of_subject(e, q->subject);
+	if (ended != NULL) {
+		fill_sessions(&k, ended, &sessions);
+		list.sessions = &sessions;
+	}
 	list.n_credentials = k.out->n;
 	list.credentials = k.out->v;
 	(void)snprintf(next, sizeof(next), "%zu", k.skip + k.out->n);

@@ -63,6 +63,12 @@ tell_cloud(struct mf_engine *e, const struct mf_lease *l, const char *grant, con
 	push(e, l, sid, &down);
 }
 
+void
+mf_engine_tell_cloud_ended(struct mf_engine *e, const struct mf_cloud_cred *c, const char *told)
+{
+	tell_cloud(e, c->lease, c->grant, c->id, told, 0);
+}
+
 static void
 tell_svid(struct mf_engine *e, const struct mf_lease *l, const char *serial, uint64_t sid)
 {

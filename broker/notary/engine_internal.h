@@ -348,6 +348,7 @@ struct removal {
 	int64_t until;		       /* a drain has begun; 0: the end is final */
 	uint32_t ended;		       /* credentials, by themselves */
 	const char *grant;	       /* ended for good with them; NULL: none */
+	const Mayfly__Admin__V1__EndedSessions *sessions; /* of a role, while jobs go on; NULL: none */
 };
 struct removal_listing *mf_removal_listing_new(void);
 void mf_removal_listing_free(struct removal_listing *l); /* NULL is a no-op */
@@ -547,6 +548,19 @@ void mf_engine_revoke_fini(struct mf_engine *e);
 /* Why the errand to ${target} and ${role} failed since ${since_ms}; NULL: it did not. Lives until it fails again. */
 const char *
 mf_engine_revoke_trouble(const struct mf_engine *e, const char *target, const char *role, uint64_t since_ms);
+/* cloud_sessions.c: all sessions of a role. False: that is another act. */
+bool
+mf_engine_sessions_admin(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1__AdminCall *call);
+/* As mf_engine_redo_removal: "sessions <before> <until> <backend> <target> <role>". */
+void
+mf_engine_redo_sessions(struct mf_engine *e, struct mf_now now, struct mf_slice what, uint64_t *ret_index);
+/* A token that was made now might be one of those that were ended: why it is not. */
+bool mf_cloud_held(const struct mf_engine *e, struct mf_now now, const char *target, const char *role,
+    char *ret_why, size_t cap);
+/* "role:TARGET:ROLE"; NULL: nothing of such a name was ended, or it is long over. */
+const struct mf_sessions *mf_sessions_of_subject(const struct mf_engine *e, const char *subject);
+/* ended.c: the agent serves ${c} no more, and may ask for another. Its lease is there. */
+void mf_engine_tell_cloud_ended(struct mf_engine *e, const struct mf_cloud_cred *c, const char *told);
 /* cloud_assertion.c: of the broker itself for ${t}, about ${sub}; without key and tags. NULL: no memory. */
 struct mf_assertion_request *mf_cloud_assertion(struct mf_engine *e, struct mf_now now, uint64_t ticket,
     const Mayfly__Roles__V1__CloudTarget *t, const struct mf_token_backend *b, const char *sub);

@@ -464,7 +464,7 @@ test_6_nobody_approves_alone(void **state)
 static const char *const adds[] = { "create_join_token", "readmit_node", "extend_job", "confirm_clock",
 	"prepare_key", "activate_key", "reload_policy", "unfreeze" };
 static const char *const removes[] = { "end_job", "evict_node", "taint_key", "revoke_key", "freeze",
-	"end_leaked", "end_credential" };
+	"end_leaked", "end_credential", "end_sessions" };
 static const char *const reads[] = { "list_credentials", "get_status", "list_keys", "get_policy",
 	"explain_job", "list_freezes", "get_credential", "get_oidc_documents" };
 /* Test tokens, which nobody gets and which are taken back at once. */

@@ -98,7 +98,7 @@ mf_rig_revoked(struct rig *r, const char *error, int64_t dead_at)
 	res.revoke_id = c->revoking[0]->revoke_id;
 	res.confirmed = error == NULL;
 	res.error = word;
-	res.level = 2;
+	res.level = c->revoking[0]->older_than > 0 ? 3 : 2;
 	res.dead_at = dead_at;
 	mf_rig_forget_revoking(r);
 	mf_engine_revoked(r->e, r->now, &res);

@@ -1,4 +1,6 @@
 /* `mayfly revoke --credential`, `--wait` and `mayfly credential show` against a fake broker whose credentials die step by step. */
+#include <fcntl.h>
+
 #include "admin.pb-c.h"
 #include "tests/unit/cli_fake.h"
 
@@ -164,6 +166,131 @@ test_freeze(void **state)
 	fake_stop(pid);
 }
 
+/* ---- all sessions of a role ---- */
+
+static char aws[] = "aws", role[] = "arn:aws:iam::1:role/ml/train",
+	    role_subject[] = "role:aws:arn:aws:iam::1:role/ml/train";
+
+static void
+of_role(struct mf_grpc_call *c, const ProtobufCMessage *req)
+{
+	const Mayfly__Admin__V1__RevokeRequest *q = (const void *)req;
+	Mayfly__Admin__V1__RemovalResponse r = removal(role_subject);
+	Mayfly__Admin__V1__EndedSessions s = MAYFLY__ADMIN__V1__ENDED_SESSIONS__INIT;
+	if (q->what_case != MAYFLY__ADMIN__V1__REVOKE_REQUEST__WHAT_SESSIONS ||
+	    strcmp(q->sessions->target, aws) != 0 || strcmp(q->sessions->role, "train") != 0 ||
+	    strcmp(q->reason, "leaked") != 0) {
+		mf_grpc_finish(c, MF_GRPC_INVALID_ARGUMENT, "wrong request");
+		return;
+	}
+	s.target = aws;
+	s.role = role;
+	s.before = now_s + 3;
+	s.until = now_s + 43500;
+	s.credentials = 12;
+	s.jobs = 5;
+	s.dry_run = q->dry_run;
+	r.effective = r.recorded = !q->dry_run;
+	r.jobs = r.leases = 0;
+	r.credentials_ended = 12;
+	r.sessions = &s;
+	mf_grpc_reply(c, &r.base);
+}
+
+/* Nobody of ours has one; the provider confirms at the third question. */
+static void
+role_dying(struct mf_grpc_call *c, const ProtobufCMessage *req)
+{
+	const Mayfly__Admin__V1__ListCredentialsRequest *q = (const void *)req;
+	Mayfly__Admin__V1__ListCredentialsResponse r = MAYFLY__ADMIN__V1__LIST_CREDENTIALS_RESPONSE__INIT;
+	Mayfly__Admin__V1__EndedSessions s = MAYFLY__ADMIN__V1__ENDED_SESSIONS__INIT;
+	if (strcmp(q->subject, role_subject) != 0) {
+		mf_grpc_finish(c, MF_GRPC_INVALID_ARGUMENT, "wrong request");
+		return;
+	}
+	s.confirmed = ++asked >= 3;
+	s.dead_at = s.confirmed ? now_s : 0;
+	s.confirmed_index = s.confirmed ? 11 : 0;
+	r.sessions = &s;
+	mf_grpc_reply(c, &r.base);
+}
+
+/* What is typed at a terminal; NULL: there is none. */
+static int
+typing(const char *line, bool json)
+{
+	int old = dup(0), fd = line == NULL ? open("/dev/null", O_RDONLY | O_CLOEXEC) : -1, master = -1;
+	if (line != NULL) {
+		master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+		assert_true(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+		fd = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+		assert_int_equal(write(master, line, strlen(line)), strlen(line));
+	}
+	assert_true(old >= 0 && fd >= 0 && dup2(fd, 0) == 0);
+	clearerr(stdin);
+	int rc = cli(
+	    "revoke", "--target", aws, "--role", "train", "-r", "leaked", json ? "-o" : NULL, "json", NULL);
+	assert_int_equal(dup2(old, 0), 0);
+	(void)close(old);
+	(void)close(fd);
+	if (master >= 0)
+		(void)close(master);
+	return rc;
+}
+
+static void
+test_sessions(void **state)
+{
+	MF_UNUSED(state);
+	struct fake_rule rules[FAKE_RULES] = { { .m = &mf_cli_revoke, .own = of_role },
+		{ .m = &mf_cli_list_credentials, .own = role_dying } };
+	struct mf_json *doc = NULL;
+	pid_t pid = fake_start("admin", rules);
+	assert_int_equal(
+	    cli("revoke", "--target", aws, "--role", "train", "-r", "leaked", "--dry-run", NULL), 0);
+	assert_out("would end all sessions");
+	assert_out("12 tokens of 5 jobs");
+	assert_out("nothing was changed");
+	/* Without a terminal it has to be said on the command line. */
+	assert_int_equal(typing(NULL, false), 2);
+	assert_err("12 token(s) of 5 job(s)");
+	assert_err("--yes");
+	assert_string_equal(cli_out, "");
+	/* At one, by the role's name. */
+	assert_int_equal(typing("trian\n", false), 1);
+	assert_err("Type the name of the role (train)");
+	assert_err("nothing was changed");
+	assert_string_equal(cli_out, "");
+	assert_int_equal(typing("train\n", false), 0);
+	assert_err("12 tokens of 5 jobs");
+	assert_out("effective: ended are all sessions");
+	assert_out("recorded: record 7");
+	assert_int_equal(typing("train\n", true), 0);
+	const struct mf_json_value *v = item("Removal", 0, &doc);
+	assert_str(mf_json_get(v, "sessions"), "role", role);
+	assert_str(v, "subject", role_subject);
+	mf_json_free(doc);
+	assert_int_equal(
+	    cli("revoke", "--target", aws, "--role", "train", "-r", "leaked", "--yes", "--wait", NULL), 0);
+	assert_err("(record 11)");
+	assert_err("all dead");
+	assert_int_equal(cli("revoke", "--target", aws, "--role", "train", "-r", "leaked", "--yes", "--wait",
+			     "-o", "json", NULL),
+	    0);
+	v = item("Removal", 0, &doc);
+	bool yes = false;
+	assert_true(mf_json_bool(mf_json_get(v, "sessions_confirmed"), &yes) && yes);
+	mf_json_free(doc);
+	/* What does not go together. */
+	assert_int_equal(cli("revoke", "--target", aws, NULL), 2);
+	assert_int_equal(cli("revoke", "--role", "train", NULL), 2);
+	assert_int_equal(cli("revoke", "--target", aws, "--role", "train", "--all", NULL), 2);
+	assert_int_equal(cli("revoke", "--target", aws, "--role", "train", "--dry-run", "--yes", NULL), 2);
+	assert_int_equal(cli("revoke", "--target", aws, "--role", "train", "--for", "1h", NULL), 2);
+	assert_int_equal(cli("revoke", "--all", "--dry-run", NULL), 2);
+	fake_stop(pid);
+}
+
 static void
 test_show(void **state)
 {
@@ -211,6 +338,6 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_wait), cmocka_unit_test(test_one),
-		cmocka_unit_test(test_freeze), cmocka_unit_test(test_show) };
+		cmocka_unit_test(test_freeze), cmocka_unit_test(test_sessions), cmocka_unit_test(test_show) };
 	return cmocka_run_group_tests_name("cli_revoke", tests, start, fake_teardown);
 }

@@ -194,6 +194,35 @@ end_credential(struct rig *r)
 	act(r, &call);
 }
 
+/* Of a role that the policy's grant has, at a provider that knows roles. */
+static void
+end_sessions(struct rig *r)
+{
+	static struct rig_cloud cloud;
+	static char target[] = "lab", of_role[] = "role-1";
+	REQUEST(EndSessionsRequest, END_SESSIONS_REQUEST, end_sessions, END_SESSIONS);
+	Mayfly__Admin__V1__RoleSessions of = MAYFLY__ADMIN__V1__ROLE_SESSIONS__INIT;
+	char hex[65];
+	memset(&cloud, 0, sizeof(cloud));
+	mf_rig_cloud_backend(&cloud);
+	cloud.backend.caps.levels |= MF_REVOKE_SESSIONS;
+	r->cloud = &cloud;
+	mf_rig_cloud_conf(r);
+	memset(hex, 'c', 64);
+	hex[64] = '\0';
+	mf_engine_policy(r->e, r->now, mf_rig_cloud_policy("1h", "alice"), hex);
+	mf_rig_settle(r);
+	of.target = target;
+	of.role = of_role;
+	q.of = &of;
+	q.reason = why;
+	act(r, &call);
+	assert_int_equal(mf_rig_count(r, MF_REC_SESSIONS_ENDED), 1);
+	for (size_t i = 0; i < cloud.signing_n; i++)
+		mf_assertion_request_free(cloud.signing[i]);
+	r->cloud = NULL;
+}
+
 static void
 evict_node(struct rig *r)
 {
@@ -262,9 +291,9 @@ static const struct {
 } cases[] = { { "create_join_token", create_join_token }, { "reload_policy", reload_policy },
 	{ "extend_job", extend_job }, { "end_credential", end_credential }, { "end_leaked", end_leaked },
 	{ "end_job", end_job }, { "evict_node", evict_node }, { "readmit_node", readmit_node },
-	{ "probe_cloud", probe_cloud }, { "prepare_key", prepare_key }, { "activate_key", activate_key },
-	{ "freeze", freeze }, { "unfreeze", unfreeze }, { "taint_key", taint_key },
-	{ "revoke_key", revoke_key }, { "confirm_clock", confirm_clock } };
+	{ "probe_cloud", probe_cloud }, { "end_sessions", end_sessions }, { "prepare_key", prepare_key },
+	{ "activate_key", activate_key }, { "freeze", freeze }, { "unfreeze", unfreeze },
+	{ "taint_key", taint_key }, { "revoke_key", revoke_key }, { "confirm_clock", confirm_clock } };
 
 /* Does one of the records since ${from} name who acted? */
 static bool

@@ -145,6 +145,53 @@ test_node_show_and_readmit(void **state)
 	assert_int_equal(u.code, MF_GRPC_INTERNAL);
 }
 
+/* All sessions of a role: to the notary as they were said, and its answer, which is no removal of a job, back. */
+static void
+test_sessions(void **state)
+{
+	struct fw *w = *state;
+	static struct fw_client c;
+	struct fw_unary u;
+	char target[] = "aws", role[] = "train", reason[] = "leaked",
+	     subject[] = "role:aws:arn:aws:iam::1:role/train";
+	serve(w, &c);
+	for (unsigned dry = 0; dry < 2; dry++) {
+		Mayfly__Admin__V1__RevokeRequest q = MAYFLY__ADMIN__V1__REVOKE_REQUEST__INIT;
+		Mayfly__Admin__V1__RoleSessions of = MAYFLY__ADMIN__V1__ROLE_SESSIONS__INIT;
+		Mayfly__Roles__V1__AdminReply m = MAYFLY__ROLES__V1__ADMIN_REPLY__INIT;
+		Mayfly__Admin__V1__RemovalResponse done = MAYFLY__ADMIN__V1__REMOVAL_RESPONSE__INIT;
+		Mayfly__Admin__V1__EndedSessions s = MAYFLY__ADMIN__V1__ENDED_SESSIONS__INIT;
+		of.target = target;
+		of.role = role;
+		q.what_case = MAYFLY__ADMIN__V1__REVOKE_REQUEST__WHAT_SESSIONS;
+		q.sessions = &of;
+		q.reason = reason;
+		q.dry_run = dry != 0;
+		mf_fw_call(&c, "Revoke", &q.base, &ADMIN(removal_response), &u);
+		FW_UNTIL(w, mf_fn_count(w, MF_MSG_ADMIN_CALL) == dry + 1);
+		assert_int_equal(last_call(w)->what_case, MAYFLY__ROLES__V1__ADMIN_CALL__WHAT_END_SESSIONS);
+		assert_string_equal(last_call(w)->end_sessions->of->target, "aws");
+		assert_string_equal(last_call(w)->end_sessions->of->role, "train");
+		assert_string_equal(last_call(w)->end_sessions->reason, "leaked");
+		assert_int_equal(last_call(w)->end_sessions->dry_run, dry);
+		m.call_id = last_call(w)->call_id;
+		m.what_case = MAYFLY__ROLES__V1__ADMIN_REPLY__WHAT_REMOVAL;
+		m.removal = &done;
+		done.effective = dry == 0;
+		done.subject = subject;
+		done.sessions = &s;
+		s.credentials = 12;
+		s.dry_run = dry != 0;
+		mf_fn_say(w, MF_MSG_ADMIN_REPLY, &m.base);
+		FW_UNTIL(w, u.over);
+		assert_int_equal(u.code, MF_GRPC_OK);
+		const Mayfly__Admin__V1__RemovalResponse *got = (const void *)u.reply;
+		assert_int_equal(got->sessions->credentials, 12);
+		assert_int_equal(got->sessions->dry_run, dry);
+		mf_fw_unary_fini(&u);
+	}
+}
+
 /* Each kind of freeze reaches the notary as what it is. */
 static void
 test_freezes(void **state)
@@ -211,6 +258,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_who_is_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_node_show_and_readmit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_freezes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sessions, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -97,6 +97,8 @@ static const struct {
 	    "boot broker cloud.dead_at cloud.level id origin serial", true },
 	{ MF_REC_CREDENTIAL_ENDED, "credential.ended",
 	    "actor.kind boot broker cause exp id job.id lease origin serial", true },
+	{ MF_REC_SESSIONS_ENDED, "sessions.ended",
+	    "actor.kind boot broker cloud.backend cloud.before cloud.target id origin until", true },
 	{ MF_REC_GRANT_ENDED, "grant.ended", "actor.kind boot broker cause id job.id lease origin subject",
 	    true },
 };
@@ -187,6 +189,7 @@ static const struct {
 	{ "bundle", MF_RN_BUNDLE },
 	{ "bytes", MF_RN_BYTES },
 	{ "ca", MF_RN_CA },
+	{ "cloud.before", MF_RN_CLOUD_BEFORE },
 	{ "cloud.completed", MF_RN_CLOUD_COMPLETED },
 	{ "cloud.dead_at", MF_RN_CLOUD_DEAD_AT },
 	{ "cloud.effective", MF_RN_CLOUD_EFFECTIVE },

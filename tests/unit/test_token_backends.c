@@ -302,6 +302,39 @@ test_probe(void **state)
 	}
 }
 
+/* All sessions of a role before a time: who cannot do that says so before anything is sent, so that nobody takes it for done. */
+static void
+test_sessions(void **state)
+{
+	MF_UNUSED(state);
+	static uint8_t assertion[] = "h.p.s", handle[] = "CANARYhandle";
+	static char role[] = "arn:aws:iam::111122223333:role/train";
+	for (size_t i = 0; mf_token_backends[i] != NULL; i++) {
+		const struct mf_token_backend *b = mf_token_backends[i];
+		Mayfly__Roles__V1__CloudTarget t;
+		Mayfly__Roles__V1__CloudRevokeRequest q = MAYFLY__ROLES__V1__CLOUD_REVOKE_REQUEST__INIT;
+		struct mf_http_request req = { 0 };
+		struct mf_cloud_op *op = NULL;
+		struct mf_err err = { 0 };
+		mf_backend_target(&mf_backend_kits[i], &t);
+		q.role = role;
+		q.whole = true;
+		q.assertion = q.client_assertion = (ProtobufCBinaryData) { sizeof(assertion) - 1, assertion };
+		q.handle = (ProtobufCBinaryData) { sizeof(handle) - 1, handle };
+		q.older_than = BACKEND_NOW;
+		struct mf_cloud_job j = { .target = &t, .revoke = &q, .now_s = BACKEND_NOW };
+		enum mf_status s = b->start(MF_CLOUD_REVOKE, &j, &op, &err);
+		if ((mf_token_backend_levels(b, &t) & MF_REVOKE_SESSIONS) == 0) {
+			assert_int_equal(s, MF_E_UNSUPPORTED);
+			assert_null(op);
+			continue;
+		}
+		assert_int_equal(s, MF_OK);
+		assert_int_equal(b->next(op, NULL, &req), MF_CLOUD_SEND);
+		b->free(op);
+	}
+}
+
 int
 main(void)
 {
@@ -316,6 +349,7 @@ main(void)
 		cmocka_unit_test(test_clock),
 		cmocka_unit_test(test_incomplete),
 		cmocka_unit_test(test_probe),
+		cmocka_unit_test(test_sessions),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

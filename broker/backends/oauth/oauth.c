@@ -395,6 +395,9 @@ check_task(enum mf_cloud_task task, const struct mf_cloud_job *job, struct mf_er
 		return MF_FAIL(err, MF_E_INVALID, "oauth: private_key_jwt needs an assertion of the client");
 	if (task != MF_CLOUD_REVOKE)
 		return MF_OK;
+	if (job->revoke->older_than > 0)
+		return MF_FAIL(err, MF_E_UNSUPPORTED,
+		    "oauth: a server ends one token at a time, not all that were made before a time");
 	if (t->revocation_endpoint[0] == '\0')
 		return MF_FAIL(err, MF_E_UNSUPPORTED, "oauth: the target has no revocation_endpoint");
 	if (job->revoke->handle.len == 0)
