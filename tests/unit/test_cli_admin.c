@@ -426,8 +426,12 @@ test_credential_and_status(void **state)
 	Mayfly__Admin__V1__Status st = MAYFLY__ADMIN__V1__STATUS__INIT;
 	r.credentials = cl;
 	r.n_credentials = 1;
+	char stale[] = "stale",
+	     why[] = "https://x.test does not show the key that signs: `mayfly oidc export DIR`";
 	st.trust_domain = td;
 	st.log_size = 17;
+	st.issuer = stale;
+	st.issuer_why = why;
 	struct fake_rule rules[FAKE_RULES] = {
 		{ .m = &mf_cli_list_credentials, .answers = { &r.base }, .right = wants_creds },
 		{ .m = &mf_cli_get_status, .answers = { &st.base } }
@@ -444,9 +448,21 @@ test_credential_and_status(void **state)
 	assert_int_equal(cli("status", NULL), 0);
 	assert_out("Trust domain      x.test\n");
 	assert_out("Records           17\n");
+	assert_out("Public issuer     stale\n");
+	assert_out(
+	    "Trouble with it   https://x.test does not show the key that signs: `mayfly oidc export DIR`\n");
 	assert_int_equal(cli("status", "-o", "json", NULL), 0);
-	assert_str(item("Status", 0, &doc), "trust_domain", "x.test");
+	const struct mf_json_value *v = item("Status", 0, &doc);
+	assert_str(v, "trust_domain", "x.test");
+	assert_str(v, "issuer", stale);
+	assert_str(v, "issuer_trouble", why);
 	mf_json_free(doc);
+	fake_stop(pid);
+	/* Nobody looks at an issuer: nothing of it is said. */
+	st.issuer = st.issuer_why = td + strlen(td);
+	pid = fake_start("admin", rules);
+	assert_int_equal(cli("status", NULL), 0);
+	assert_null(strstr(cli_out, "issuer"));
 	fake_stop(pid);
 }
 
