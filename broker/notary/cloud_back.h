@@ -10,6 +10,8 @@
 #define CLOUD_BACK_SILENCE_MS 60000u /* nothing was heard of it: once more */
 #define CLOUD_BACK_RETRY_MIN_MS 1000u
 #define CLOUD_BACK_RETRY_MAX_MS 60000u
+#define CLOUD_BACK_HEARD_MS \
+	5000u /* and no longer after a failure, when that provider is seen to answer others */
 /* Of assertions and requests: apart from those of cloud_mint.c, and from one another. */
 #define CLOUD_DENY_TICKETS (UINT64_C(1) << 62)
 #define CLOUD_SINGLE_TICKETS (UINT64_C(3) << 61)
@@ -28,6 +30,9 @@ const struct mf_token_backend *mf_cloud_backend(const struct mf_engine *e, const
 void mf_cloud_unasked(struct mf_engine *e);
 /* A text of the courier's, for a record or an event: plain, or "". */
 const char *mf_cloud_plain(const char *s);
+
+/* cloud_revoke.c. The target has just given a token: what waits for its next turn there need not wait a minute. */
+void mf_cloud_revoke_sooner(struct mf_engine *e, struct mf_now now, const char *target);
 
 /* cloud_single.c. Have this one ended; a second time changes nothing. */
 void mf_cloud_single_want(struct mf_engine *e, struct mf_now now, const struct mf_cloud_cred *c);

@@ -6,6 +6,7 @@
 
 #include "base/secret.h"
 #include "broker/notary/cloud_alarm.h"
+#include "broker/notary/cloud_back.h"
 #include "broker/notary/cloud_work.h"
 
 #define UNAVAILABLE MAYFLY__AGENT__V1__REFUSAL_CODE__REFUSAL_UNAVAILABLE
@@ -423,6 +424,7 @@ mf_engine_minted(struct mf_engine *e, struct mf_now now, const Mayfly__Roles__V1
 	}
 	mf_cloud_heard(e, w->target, res->minted ? "" : error_word(res->error), plain(res->reason));
 	if (res->minted) {
+		mf_cloud_revoke_sooner(e, now, w->target);
 		minted(e, now, w, res);
 		return;
 	}

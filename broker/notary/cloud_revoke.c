@@ -33,6 +33,7 @@ struct errand {
 	int64_t before;	    /* of the request under way: sessions that began before it; 0: by tag only */
 	bool cut;	    /* the request under way does not name all that should be denied */
 	uint64_t failed_ms; /* when it failed last; 0: never */
+	uint64_t told_ms;   /* the provider wants to hear nothing before */
 	char why[512];
 };
 _Static_assert(
@@ -197,6 +198,7 @@ retry(struct mf_engine *e, struct mf_now now, struct errand *x, uint32_t after_m
 	/* Whoever names a longer time does not put off what has ended for longer than that. */
 	after_ms = after_ms < CLOUD_BACK_RETRY_MAX_MS ? after_ms : CLOUD_BACK_RETRY_MAX_MS;
 	x->due_ms = now.mono_ms + (after_ms > x->wait_ms ? after_ms : x->wait_ms);
+	x->told_ms = now.mono_ms + after_ms;
 	x->wait_ms = x->wait_ms * 2 > CLOUD_BACK_RETRY_MAX_MS ? CLOUD_BACK_RETRY_MAX_MS : x->wait_ms * 2;
 	(void)snprintf(text, sizeof(text), "%s: taking back is tried again: %.500s", x->target, why);
 	e->ops->event(e->ctx, "cloud.revoke_retry", text);
@@ -506,6 +508,20 @@ mf_engine_revoke_courier_gone(struct mf_engine *e, struct mf_now now)
 			retry(e, now, x, 0, "the courier died while it asked");
 	}
 	mf_cloud_single_courier_gone(e, now);
+}
+
+void
+mf_cloud_revoke_sooner(struct mf_engine *e, struct mf_now now, const char *target)
+{
+	MF_LIST_EACH(p, &e->cloud.errands)
+	{
+		struct errand *x = MF_LIST_ITEM(p, struct errand, at);
+		uint64_t at = x->failed_ms + CLOUD_BACK_HEARD_MS;
+		at = at > x->told_ms ? at : x->told_ms;
+		at = at > now.mono_ms ? at : now.mono_ms;
+		if (x->phase == ERRAND_DUE && strcmp(x->target, target) == 0 && x->due_ms > at)
+			x->due_ms = at;
+	}
 }
 
 void

@@ -145,6 +145,8 @@ static const struct {
 	{ 5198, "an attestor that had lost its table saw another user of a cgroup first, and the front "
 		"served that one what it held "
 		"for the cgroup's job" },
+	{ 7295, "a provider that gave tokens again was not asked to take one back for a minute, because it "
+		"had failed before" },
 	{ 483, "a broker whose clock ran ahead took tokens off a deny list while they still worked" },
 };
 

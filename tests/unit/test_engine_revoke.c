@@ -353,6 +353,35 @@ test_nobody_puts_it_off(void **state)
 	mf_rig_cloud_free(r);
 }
 
+/* After some failures the next attempt is a while away; a token that the same provider gives shows that it need not be. */
+static void
+test_sooner_when_it_answers(void **state)
+{
+	MF_UNUSED(state);
+	struct rig *r = mf_rig_with_cloud(&cloud, &job);
+	struct rig_job other;
+	second_job(r, &other);
+	mint(r, &job, "data");
+	(void)mf_rig_end(r, 1, 1, job.key, job.lease);
+	for (unsigned wait_ms = 1000; wait_ms <= 16000;
+	     wait_ms *= 2) { /* sixteen seconds after the last one */
+		(void)asked(r);
+		assert_true(mf_rig_revoked(r, "transient", 0));
+		if (wait_ms < 16000)
+			mf_rig_advance(r, wait_ms + 100);
+	}
+	mf_rig_advance(r, 1000);
+	mint(r, &other, "data");
+	mf_rig_advance(r, 3000);
+	assert_int_equal(cloud.signing_n, 0); /* five seconds after the last failure, and not before */
+	mf_rig_advance(r, 2000);
+	(void)asked(r);
+	assert_true(mf_rig_revoked(r, NULL, 0));
+	mf_rig_settle(r);
+	assert_int_equal(one_of(r, &job)->state, MF_CLOUD_COMPLETED);
+	mf_rig_cloud_free(r);
+}
+
 /* Every record from ${from} on is one of those that the log's reserve is for. */
 static void
 only_removals(const struct rig *r, size_t from)
@@ -599,8 +628,9 @@ main(void)
 		cmocka_unit_test(test_clock_ahead), cmocka_unit_test(test_expire_or_ordered),
 		cmocka_unit_test(test_again), cmocka_unit_test(test_dead_by_itself),
 		cmocka_unit_test(test_crash), cmocka_unit_test(test_nobody_puts_it_off),
-		cmocka_unit_test(test_full_disk), cmocka_unit_test(test_alarms_of_a_provider),
-		cmocka_unit_test(test_alarms_of_revocations), cmocka_unit_test(test_suspension),
-		cmocka_unit_test(test_overflow), cmocka_unit_test(test_leaked) };
+		cmocka_unit_test(test_sooner_when_it_answers), cmocka_unit_test(test_full_disk),
+		cmocka_unit_test(test_alarms_of_a_provider), cmocka_unit_test(test_alarms_of_revocations),
+		cmocka_unit_test(test_suspension), cmocka_unit_test(test_overflow),
+		cmocka_unit_test(test_leaked) };
 	return cmocka_run_group_tests_name("engine_revoke", tests, setup, teardown);
 }
