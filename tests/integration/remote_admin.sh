@@ -87,7 +87,8 @@ admins <<-E
 	  - {role: viewer, spiffe_id: "spiffe://test.example/alpha"}
 E
 P_ADMIN=$(free_port)
-pair_init admin_listen "127.0.0.1:$P_ADMIN" admins "$PWD/admins.yaml"
+issuer=https://localhost:$(free_port)/td1	# where nobody answers
+pair_init admin_listen "127.0.0.1:$P_ADMIN" admins "$PWD/admins.yaml" oidc "{issuer: $issuer, public: elsewhere}"
 relay_up
 broker_up
 agent_up
@@ -103,6 +104,15 @@ for p in vera rob olga ada; do says "sees_$p" "$J" as $p job ls; done
 says status 'test.example' as vera status
 says json '"apiVersion":"mayfly/v1"' as vera node ls -o json
 says by_flag "$J" mayfly job ls --broker "127.0.0.1:$P_ADMIN" --cert vera.pem --key vera-key.pem --ca broker-ca.pem
+
+# The OIDC documents come over TLS as they come by the socket, and are checked like any copy.
+check oidc_fetch as vera oidc fetch far
+check oidc_fetch_here mayfly oidc fetch near
+check oidc_same diff -r near far
+check oidc_export mayfly oidc export site --from "$PWD/far" --key "$PWD/broker/log/vkey"
+check oidc_issuer grep -qF "\"$issuer\"" site/.well-known/openid-configuration
+denied oidc_no_role 1 'no role here' as nobody oidc fetch none
+check oidc_nothing_for_nobody test ! -e none
 
 # What a role may not: it says which one is needed, and who gives it.
 denied viewer_revoke 1 'EndJob needs the role revoker, you have viewer.*admins file' as vera job end "$J"
