@@ -38,10 +38,12 @@ for ((i = 0; i < rounds; i++)); do
 	*) pid=$(role_pid "$v") ;;
 	esac
 	[ -n "$pid" ] || { fail "round$i" "no $v is running: $(tail -2 broker.log agent.log)"; break; }
+	# The kernel kills a supervisor's roles with it; like systemd, this script begins anew when the last of them is gone.
+	roles=$(pgrep -P "$pid")
 	kill -KILL "$pid"
 	case $v in
-	mayfly-broker) poll 60 gone "$pid"; broker_up ;;
-	mayfly-agent) poll 60 gone "$pid"; agent_up ;;
+	mayfly-broker) for p in $pid $roles; do poll 60 gone "$p"; done; broker_up ;;
+	mayfly-agent) for p in $pid $roles; do poll 60 gone "$p"; done; agent_up ;;
 	esac
 	# It is back when a new job gets through.
 	grown() { [ "$(wc -l <ledger)" -gt "$before" ]; }
