@@ -138,7 +138,11 @@ mf_job_conn_changed(struct mf_job_conn *c)
 static void
 on_entry(struct mf_identity_watch *w)
 {
-	mf_job_conn_changed(MF_CONTAINER_OF(w, struct mf_job_conn, watch));
+	struct mf_job_conn *c = MF_CONTAINER_OF(w, struct mf_job_conn, watch);
+	/* Another user's now, whom the attestor saw first after it lost its table: what is given to it is not for this connection. */
+	if (w->entry != NULL && w->entry->has_uid && w->entry->uid != c->caller.uid)
+		mf_job_conn_deny(c);
+	mf_job_conn_changed(c);
 }
 
 /* --- asking the attestor --- */

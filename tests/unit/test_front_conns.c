@@ -267,6 +267,50 @@ test_attestor_restart(void **state)
 	mf_frig_close(&a);
 }
 
+static bool
+who_asked_thrice(void *ctx)
+{
+	return ((struct rig *)ctx)->who_is >= 3;
+}
+
+/* It comes back without its table, and sees another user of the cgroup first: what is given from now on is not for the first one's stream. */
+static void
+test_another_user_first(void **state)
+{
+	struct rig *r = rig(state);
+	struct rig_client a, b;
+	char selector[] = "unix.uid:1", grade[] = "pidfd+cgroup", *selectors[] = { selector }, none[] = "";
+	Mayfly__Roles__V1__Caller m = MAYFLY__ROLES__V1__CALLER__INIT;
+	mf_frig_start(r);
+	mf_frig_open(r, &a, &mf_frig_fetch);
+	(void)svids(&a);
+	mf_frig_attestor_dies(r);
+	mf_frig_settle(r);
+	r->handle = 70;
+	r->who = RIG_SILENT;
+	mf_frig_attestor(r);
+	assert_true(
+	    mf_frig_until(r, who_asked_twice, r)); /* about the first one, and there is no answer yet */
+	assert_true(mf_frig_quiet(&a));
+	mf_frig_open(r, &b, &mf_frig_fetch);
+	assert_true(mf_frig_until(r, who_asked_thrice, r));
+	m.conn_id = r->conn_id;
+	m.known = true;
+	m.handle = r->handle;
+	m.pid = (int32_t)getpid();
+	m.uid = (uint32_t)getuid() + 1;
+	m.grade = grade;
+	m.reason = none;
+	m.selectors = selectors;
+	m.n_selectors = 1;
+	m.instance_key = r->key;
+	mf_frig_send(r, MF_MSG_CALLER, &m.base);
+	assert_int_equal(mf_frig_end(&a), MF_GRPC_PERMISSION_DENIED);
+	assert_int_equal(r->renew, 0); /* for the other one it is asked for anew, in its time */
+	mf_frig_close(&b);
+	mf_frig_close(&a);
+}
+
 /* It no longer knows the job: then nobody does. */
 static void
 test_restart_without_the_job(void **state)
@@ -602,6 +646,7 @@ main(void)
 		TEST(test_passed_descriptor),
 		TEST(test_pidfs_inode),
 		TEST(test_attestor_restart),
+		TEST(test_another_user_first),
 		TEST(test_restart_without_the_job),
 		TEST(test_restart_mid_request),
 		TEST(test_not_adopted),
